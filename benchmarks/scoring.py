@@ -16,7 +16,9 @@ log-sum-exp at as many of its positions as evenhand needs: what a tight loop wit
     bf16                            BBQ, evenhand in bfloat16 against float32
     memory                          peak above the loaded model, in a process of its own
 
-Needs `pip install 'evenhand[referee]'`.
+All rows take some twenty minutes on two cores, most of them lm-eval's. Small samples fill the last batches badly: for
+the share of the plain forward give more --items, or look at the rows of a whole category. Needs
+`pip install 'evenhand[referee]'`.
 """
 
 from __future__ import annotations
@@ -55,12 +57,12 @@ class Wanted:
 
 T = TypeVar("T")
 AGAINST = {
-    "bbq3": Wanted("bbq", 48, 5.0),
-    "bbq12": Wanted("bbq_lm_eval", 16, 10.0),
+    "bbq3": Wanted("bbq", 72, 5.0),
+    "bbq12": Wanted("bbq_lm_eval", 12, 10.0),
     "stereoset": Wanted("stereoset", 160, 1.7),
     "crows": Wanted("crows_pairs", 160, 1.2),
-    "bbq3-category": Wanted("bbq", 48, 5.0, whole=True),
-    "bbq12-category": Wanted("bbq_lm_eval", 16, 10.0, whole=True),
+    "bbq3-category": Wanted("bbq", 12, 5.0, whole=True),
+    "bbq12-category": Wanted("bbq_lm_eval", 6, 10.0, whole=True),
 }
 ROWS = [*AGAINST, "bf16", "memory"]
 OF_PLAIN = 85.0
@@ -207,7 +209,10 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     verdict = "yes" if result["met"] else "no"
     match entry["row"]:
         case "memory":
-            shown |= {"excess (MiB)": f"{result['excess'] / 2**20:,.0f}", "target": f"<= {result['limit'] >> 20:,} MiB"}
+            shown |= {
+                "ratio": f"{result['excess'] / 2**20:,.0f} MiB above model and logits",
+                "target": f"<= {result['limit'] >> 20:,} MiB",
+            }
         case "bf16":
             shown |= {
                 "evenhand (items/CPU-s)": f"{result['bfloat16_items_per_cpu_s']:.2f}",
