@@ -1,0 +1,209 @@
+"""What a mitigation may change, as data. `evenhand.model.edits` installs them; nothing else touches a model.
+
+The kinds are a closed set: a new mitigation returns some of these, a new kind is a change of the core. Each says
+
+    pointwise   it acts on a token without looking at the other rows and columns of a forward pass: only then may the
+                engine pack several texts into one row (the self-check at the first use would notice otherwise);
+    mergeable   it can become part of the weights;
+    acts_on     the requests whose answers it can change.
+
+Shapes: B texts, L tokens, D hidden, H heads, S scored places, V vocabulary. Functions are pure: they return new tensors
+and keep no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from evenhand.core.requests import Choose, Request
+from evenhand.core.sites import Site
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Acts = frozenset[str]
+Where = Literal["all", "prompt_last", "generated"]
+EVERYTHING: Acts = frozenset({"Choose", "Compare", "NextToken", "Complete", "Classify"})
+PROMPTED: Acts = frozenset({"Choose", "Compare", "NextToken", "Complete"})
+
+
+@dataclass(frozen=True)
+class ActivationEdit:
+    """Replace the activation at a site: `fn` [B, L, D] to [B, L, D].
+
+    Attributes:
+        where: "all" tokens; "prompt_last", the last token before what is scored or generated; "generated", that token
+            and those that follow it. The latter two need to know where a prompt ends: the engine then scores each text
+            in a row of its own.
+    """
+
+    site: Site
+    fn: Callable[[Tensor], Tensor]
+    where: Where = "all"
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = EVERYTHING
+
+    @property
+    def pointwise(self) -> bool:
+        """Only if it acts on all tokens alike."""
+        return self.where == "all"
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Adds `up @ down`: up [rows, r], down [r, columns], in the parameter's own orientation."""
+
+    up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Adds a tensor of the parameter's own shape."""
+
+    delta: Tensor
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Adds `values` to the entries `index` along `axis`, e.g. the rows of one head's query projection."""
+
+    axis: int
+    index: Sequence[int]
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class WeightEdit:
+    """Add to a parameter, named as in `named_parameters`. A tied parameter changes in all its places."""
+
+    param: str
+    delta: LowRank | Dense | Slice
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = True
+    acts_on: ClassVar[Acts] = EVERYTHING
+
+
+@dataclass(frozen=True)
+class EmbeddingEdit:
+    """Replace rows of the input embedding: `values` [rows, D] for the token ids `rows`.
+
+    Attributes:
+        head: where the vocabulary head is tied to the embedding: "untie" keeps the head as it was, "follow" lets it
+            change too.
+    """
+
+    rows: Sequence[int]
+    values: Tensor
+    head: Literal["untie", "follow"] = "untie"
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = True
+    acts_on: ClassVar[Acts] = EVERYTHING
+
+
+@dataclass(frozen=True)
+class AttentionEdit:
+    """Change how some heads of a layer attend; all other heads stay as they are, on the fast path.
+
+    Attributes:
+        fn: post-softmax weights [B, heads, Lq, Lk] (queries that are padding attend to anything) to new ones.
+        temperature: divides the scores before the softmax.
+        pointwise: the change of a row of weights depends on nothing but that row, and not on where its columns lie.
+    """
+
+    layer: int
+    heads: tuple[int, ...]
+    fn: Callable[[Tensor], Tensor] | None = None
+    temperature: float = 1.0
+    pointwise: bool = False
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = EVERYTHING
+
+
+@dataclass(frozen=True)
+class BranchEdit:
+    """A branch beside the vocabulary head: `fn` reads the last hidden state [B, L, D] and adds to the logits [B, L, V].
+
+    Attributes:
+        fn: called with the hidden state and the reference [R, D] (None if there is none).
+        reference: token ids whose last hidden states the branch reads. They are encoded when the edit is installed,
+            after the weight edits of its patch.
+    """
+
+    fn: Callable[[Tensor, Tensor | None], Tensor]
+    reference: tuple[int, ...] = ()
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = PROMPTED
+
+
+@dataclass(frozen=True)
+class LogitsEdit:
+    """Change the logits [..., V] of the next token at every place."""
+
+    fn: Callable[[Tensor], Tensor]
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = PROMPTED
+
+
+@dataclass(frozen=True)
+class BranchingEdit:
+    """Ask the model further prompts beside a request's own and combine the logits, place by place.
+
+    Attributes:
+        prompts: the same request under other prompts, with the same options or texts in the same order; a `Compare`
+            may come back as a `Choose` whose options are its texts. An empty tuple leaves the request alone.
+        combine: logits [S, V] under the request's own prompt, and those under each other prompt, to logits [S, V].
+    """
+
+    prompts: Callable[[Request], tuple[Request, ...]]
+    combine: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+    pointwise: ClassVar[bool] = False
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = PROMPTED
+
+
+@dataclass(frozen=True)
+class ScoreEdit:
+    """Change the scores of the options of a `Choose`.
+
+    Attributes:
+        extra_requests: what else to ask for this request, e.g. its options after an empty context.
+        fn: total log-probability of each option (nats), and the same for each extra request, to new totals. The change
+            of an option is booked on its first token.
+    """
+
+    extra_requests: Callable[[Choose], tuple[Choose, ...]]
+    fn: Callable[[tuple[float, ...], tuple[tuple[float, ...], ...]], tuple[float, ...]]
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = frozenset({"Choose"})
+
+
+@dataclass(frozen=True)
+class PromptEdit:
+    """Change the prompt, before the chat format is put round it.
+
+    The empty prompt of a `Compare` is given to `fn` too: if it comes back with text, the texts are scored after it.
+    """
+
+    fn: Callable[[str], str]
+    pointwise: ClassVar[bool] = True
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = PROMPTED
+
+
+Edit = (
+    ActivationEdit
+    | WeightEdit
+    | EmbeddingEdit
+    | AttentionEdit
+    | BranchEdit
+    | LogitsEdit
+    | BranchingEdit
+    | ScoreEdit
+    | PromptEdit
+)
