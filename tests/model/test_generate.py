@@ -14,6 +14,7 @@ from scipy import stats
 from tests.fixtures import tiny
 from transformers import GenerationConfig
 
+from evenhand.core.errors import ModelError
 from evenhand.core.requests import Complete, Completion
 from evenhand.model import Model
 from evenhand.model.generate import CLOSE, choose
@@ -147,6 +148,42 @@ def test_seeds_give_different_texts_and_a_seed_the_same() -> None:
     found = _written(_model(), requests)
     assert len({one.tokens for one in found}) == 8
     assert _written(_model(), requests) == found
+
+
+# Out of memory.
+
+
+def _holding(network: Any, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the network hold only so many rows at once; rows of the batches that were refused."""
+    refused: list[int] = []
+    forward = network.forward
+
+    def small(*args: Any, **kwargs: Any) -> Any:
+        if len(kwargs["input_ids"]) > rows:
+            refused.append(len(kwargs["input_ids"]))
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(network, "forward", small)
+    return refused
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does_with_the_same_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny.network("llama")
+    requests = [Complete(prompt, 6, temperature=t, seed=3) for prompt in PROMPTS for t in (0.0, 1.0)]
+    model = _model(network, batch_tokens=4096)
+    whole, own = _written(model, requests), network.generation_config
+    refused = _holding(network, 2, monkeypatch)
+    assert _written(model, requests) == whole
+    assert refused[:3] == [12, 6, 3]
+    assert network.generation_config is own
+
+
+def test_a_single_prompt_that_does_not_fit_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny.network("llama")
+    _holding(network, 0, monkeypatch)
+    with pytest.raises(ModelError, match=r"single prompt of 3 tokens with up to 9 new ones .*fewer new tokens"):
+        _written(_model(network), [Complete("the cat", 4), Complete("the dog", 9)])
 
 
 # The choice of one token.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from evenhand.core.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Choose:
@@ -46,6 +48,16 @@ class Complete:
     """Continue the prompt: greedy at temperature 0, otherwise sampled with the request's own seed.
 
     The text does not depend on which other requests are in the batch.
+
+    Args:
+        prompt: what is continued; empty means the model's own beginning of text.
+        max_new_tokens: the text ends here at the latest; at least 1.
+        temperature: 0 takes the most likely token; log-probabilities are divided by anything above, which is finite.
+        top_p: mass of the most likely tokens that are sampled from, above 0 and at most 1 (all tokens).
+        seed: of the samples, 0 or more.
+
+    Raises:
+        UsageError: a value is out of its range.
     """
 
     prompt: str
@@ -53,6 +65,16 @@ class Complete:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, fits, wanted in (
+            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
+            ("temperature", 0 <= self.temperature < math.inf, "0 (the most likely token) or a number above it"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ):
+            if not fits:
+                raise UsageError(f"Complete was asked for with {name}={getattr(self, name)!r}; it must be {wanted}.")
 
 
 @dataclass(frozen=True, slots=True)

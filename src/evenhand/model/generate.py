@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from evenhand.core.errors import ModelError
 from evenhand.core.requests import Complete, Completion
 from evenhand.model.packed import input_device
 
@@ -109,8 +110,31 @@ def complete(
 ) -> list[Completion]:
     """Continue prompts (token ids) together; each request's own length, temperature and seed.
 
-    Rows are padded on the left. A row ends at the model's end-of-text tokens or at its own `max_new_tokens`.
+    Rows are padded on the left. A row ends at the model's end-of-text tokens or at its own `max_new_tokens`. A batch
+    that does not fit into memory is halved, which changes no text.
+
+    Raises:
+        ModelError: a single prompt does not fit.
     """
+    try:
+        return _together(model, tokenizer, requests, prompts)
+    except torch.OutOfMemoryError as error:
+        if len(requests) < 2:
+            raise ModelError(
+                f"A single prompt of {len(prompts[0]):,} tokens with up to {requests[0].max_new_tokens:,} new ones does "
+                "not fit into the device's memory. Use --dtype bfloat16, fewer new tokens, or --device cpu; what was "
+                "committed is kept for --resume."
+            ) from error
+    torch.cuda.empty_cache()  # out of the except block, whose traceback holds the failed batch's tensors
+    middle = len(requests) // 2
+    halves = (slice(middle), slice(middle, None))
+    return [one for part in halves for one in complete(model, tokenizer, requests[part], prompts[part])]
+
+
+def _together(
+    model: PreTrainedModel, tokenizer: Any, requests: Sequence[Complete], prompts: Sequence[Sequence[int]]
+) -> list[Completion]:
+    """One batch."""
     device = input_device(model)
     longest = max(map(len, prompts))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
