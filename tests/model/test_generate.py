@@ -182,7 +182,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_with_the_same_texts(m
 def test_a_single_prompt_that_does_not_fit_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     network = tiny.network("llama")
     _holding(network, 0, monkeypatch)
-    with pytest.raises(ModelError, match=r"single prompt of 3 tokens with up to 9 new ones .*fewer new tokens"):
+    with pytest.raises(ModelError, match=r"A prompt of 3 tokens with up to 9 new ones .*fewer new tokens"):
         _written(_model(network), [Complete("the cat", 4), Complete("the dog", 9)])
 
 

@@ -121,7 +121,7 @@ def complete(
     except torch.OutOfMemoryError as error:
         if len(requests) < 2:
             raise ModelError(
-                f"A single prompt of {len(prompts[0]):,} tokens with up to {requests[0].max_new_tokens:,} new ones does "
+                f"A prompt of {len(prompts[0]):,} tokens with up to {requests[0].max_new_tokens:,} new ones does "
                 "not fit into the device's memory. Use --dtype bfloat16, fewer new tokens, or --device cpu; what was "
                 "committed is kept for --resume."
             ) from error
