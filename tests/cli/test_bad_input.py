@@ -28,7 +28,7 @@ HALF_A_PAIR = r"a\ud800b"
         (["measure", "tiny", "--on", "pears"], "There is no benchmark 'pears'. Did you mean 'pairs'"),
         (["measure", "tiny", "--on", "pears:x.csv"], "There is no benchmark 'pears'"),
         (["measure", "tiny", "--on", "bbq,bbq:bbq.jsonl"], "names bbq twice"),
-        (["measure", "tiny", "--on", "pairs"], "pairs needs the setting 'file'"),
+        (["measure", "tiny", "--on", "pairs"], "pairs needs the setting 'file', e.g. --on pairs:FILE"),
         (["measure", "tiny", "--on", "pairs:"], "a file must follow 'pairs:'"),
         (
             ["measure", "tiny", "--on", "perplexity:x"],

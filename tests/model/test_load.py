@@ -60,7 +60,10 @@ def test_the_dtype_is_float32_on_the_cpu_unless_asked_for(folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("smolm2", ["There is no model 'smolm2'", "smollm2, gemma3-270m, minilm", "owner/name"]),
+        (
+            "smolm2",
+            ["There is no model 'smolm2'", "smollm2, gemma3-270m, minilm", "owner/name", "Did you mean 'smollm2'?"],
+        ),
         ("./nowhere", ["There is no model './nowhere'", "not a folder"]),
         ("a/b/c", ["There is no model 'a/b/c'"]),
         ("nothing.gguf", ["The file nothing.gguf does not exist"]),

@@ -52,11 +52,12 @@ def _devices() -> list[Check]:
 
     found = devices.accelerator()
     cores = f"{devices.threads()} threads on {os.cpu_count()} cores (set OMP_NUM_THREADS to change)"
-    half = "native: --dtype bfloat16 is faster" if devices.native_bfloat16() else "not native: float32 is the best"
+    native = devices.native_bfloat16()
+    half = "native: --dtype bfloat16 is faster" if native else "not native: float32 is the best"
     return [
         ("accelerator", "ok" if found else "-", found or "none; models run on the CPU"),
         ("threads", "ok", cores),
-        ("bfloat16", "-", half),
+        ("bfloat16", "ok" if native else "-", half),
     ]
 
 

@@ -116,7 +116,8 @@ def configured(name: str, settings: Mapping[str, object]) -> Benchmark:
             case "extra_forbidden":
                 raise UnknownName(f"setting of {name}", field, cls.model_fields) from error
             case "missing":
-                raise UsageError(f"{name} needs the setting {field!r}, e.g. --set {name}.{field}=...") from error
+                how = f"--on {name}:FILE" if field == "file" else f"--set {name}.{field}=..."
+                raise UsageError(f"{name} needs the setting {field!r}, e.g. {how}") from error
             case _:
                 found = f"{first['msg'][:1].lower()}{first['msg'][1:]}, found {first['input']!r}"
                 raise UsageError(f"{name}: setting {field!r}: {found}.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import io
 import json
@@ -74,9 +75,11 @@ def find(name: str, revision: str | None = None, progress: cache.Progress | None
         return _folder(name, path)
     if on_hub:
         return _hub(name, revision)
+    near = difflib.get_close_matches(name[:200].lower(), BUNDLED, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UsageError(
         f"There is no model {name[:200]!r}: not one of {', '.join(BUNDLED)}, not a folder, not a .gguf file, and "
-        "not a hub id of the form owner/name."
+        f"not a hub id of the form owner/name.{hint}"
     )
 
 
