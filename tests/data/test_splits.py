@@ -6,7 +6,8 @@ import json
 import pytest
 
 from evenhand.core.errors import DataError, UnknownName
-from evenhand.data import source, splits
+from evenhand.data import concepts, source, splits
+from evenhand.measure.perplexity import Perplexity
 
 
 def test_folds_are_cut_at_fixed_shares_of_the_ranks_within_each_stratum() -> None:
@@ -101,3 +102,22 @@ def test_the_committed_split_of_yes_no_is_that_of_the_real_question_sets() -> No
     clusters |= {splits.strategyqa_cluster("strategyqa", row["qid"]) for row in dev}
     clusters |= {splits.boolq_cluster(json.loads(line)["title"]) for line in lines}
     splits.check("yes_no", clusters)
+
+
+def test_the_committed_split_of_emission_is_that_of_the_concepts() -> None:
+    clusters = set()
+    for attribute in concepts.attributes():
+        found = concepts.concepts(attribute)
+        clusters |= {cue.cluster for cue in (*found.cues(), *found.neutral_cues())}
+    splits.check("emission", clusters)
+    for attribute in concepts.attributes():
+        own = [name for name in clusters if name.startswith(f"{attribute}/")]
+        assert {splits.fold("emission", name) for name in own} == set(splits.FOLDS)
+
+
+@pytest.mark.usefixtures("real")
+def test_the_committed_split_of_gap_is_that_of_the_real_files() -> None:
+    gap = source.get("gap")
+    if gap.state() == "to fetch":
+        pytest.skip("GAP is neither in EVENHAND_DATA nor in the cache")
+    splits.check("gap", {item.cluster for item in Perplexity(documents=10_000).load().items})

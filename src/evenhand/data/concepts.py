@@ -12,8 +12,8 @@ noun phrase with its article, so that every phrase fits every template and every
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -47,7 +47,9 @@ class Template(Frozen):
     @model_validator(mode="after")
     def _one_slot(self) -> Self:
         if self.text.count(_SLOT) != 1 or self.text != self.text.strip():
-            raise ValueError(f"template {self.id!r}: expected one {_SLOT} and no space at the ends, found {self.text!r}")
+            raise ValueError(
+                f"template {self.id!r}: expected one {_SLOT} and no space at the ends, found {self.text!r}"
+            )
         return self
 
     def filled(self, phrase: str) -> str:
@@ -72,7 +74,7 @@ class Cue:
         concept: id of the concept, "" for a neutral phrase.
         template: id of the template.
         text: the sentence, without a trailing space.
-        neutral: the same template with each neutral phrase; for a neutral cue, with the other neutral phrases.
+        neutral: the same template with each neutral phrase; for a neutral cue, with the other neutral phrases only.
     """
 
     id: str
@@ -107,9 +109,8 @@ class Concepts(Frozen):
             ids = [entry.id for entry in kind]
             if len(set(ids)) < len(ids):
                 raise ValueError(f"{self.attribute}: expected ids used once, found {ids}")
-        forms = sorted(self.forms)
-        for first, second in zip(forms, forms[1:], strict=False):
-            if re.match(rf"{re.escape(first)}\b", second):
+        for first, second in itertools.permutations(self.forms, 2):
+            if second.startswith(first):
                 raise ValueError(f"{self.attribute}: the form {second!r} begins with the form {first!r}")
         return self
 

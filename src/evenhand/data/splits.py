@@ -8,7 +8,9 @@ benchmarks that methods are developed on, with a digest, so that a renamed clust
 
 Clusters are named as the benchmarks name them in `Item.cluster`: `stereoset_cluster` for StereoSet's target terms,
 `bbq_cluster` for BBQ's templates, `strategyqa_cluster` and `boolq_cluster` for the question sets of yes_no. The rule is
-the same for all of its sets; questions that yes_no makes of BBQ lie where BBQ's templates do.
+the same for all of its sets; questions that yes_no makes of BBQ lie where BBQ's templates do. "emission" holds the
+concepts of `evenhand.data.concepts` ("gender/leadership") and, apart from them, their neutral cues; "gap" the pages of
+GAP (URLs).
 """
 
 from __future__ import annotations
