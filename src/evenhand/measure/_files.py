@@ -180,16 +180,37 @@ def json_object(path: Path) -> dict[str, object]:
     Raises:
         DataError: the file is empty, not UTF-8, not JSON, or JSON that is not an object.
     """
+    whole = _whole(path)
+    if not isinstance(whole, dict):
+        raise DataError(f"{path.name}: expected a JSON object, found a {type(whole).__name__}.")
+    return whole
+
+
+def _whole(path: Path) -> object:
     try:
-        whole = _json(read_text(path))
+        return _json(read_text(path))
     except (ValueError, RecursionError) as error:
         where, why = (f", line {error.lineno}", error.msg) if isinstance(error, json.JSONDecodeError) else ("", error)
         raise DataError(
             f"{path.name}{where}: expected JSON, found text that is not ({why}). Get the file again or name another."
         ) from error
-    if not isinstance(whole, dict):
-        raise DataError(f"{path.name}: expected a JSON object, found a {type(whole).__name__}.")
-    return whole
+
+
+def json_objects(path: Path, problems: Problems) -> Iterator[tuple[int, dict[str, object]]]:
+    """Objects of the JSON list that the whole file is, numbered from 1; what is no object is noted as a problem.
+
+    Raises:
+        DataError: the file is empty, not UTF-8, not JSON, or JSON that is not a list with at least one entry.
+    """
+    whole = _whole(path)
+    if not isinstance(whole, list) or not whole:
+        found = "an empty list" if whole == [] else f"a {type(whole).__name__}"
+        raise DataError(f"{path.name}: expected a JSON list of objects, found {found}. Name a file in this layout.")
+    for number, row in enumerate(whole, start=1):
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            problems.found.append(f"{problems.unit} {number}: expected a JSON object, found a {type(row).__name__}")
 
 
 def _json(text: str) -> object:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import torch
 
+from evenhand.core.edits import BranchingEdit, Edit
 from evenhand.core.errors import UnsupportedRequest, UsageError
 from evenhand.core.journal import Journal
 from evenhand.core.record import ModelIdentity
@@ -23,12 +25,17 @@ from evenhand.core.requests import (
     TextScore,
 )
 from evenhand.data.cache import Progress as FetchProgress
-from evenhand.model import generate, identity, jobs, load, masked
+from evenhand.model import identity, jobs, load, masked, pieces
+from evenhand.model.anatomy import Anatomy
 from evenhand.model.check import Choice, choose_road
 from evenhand.model.devices import accelerator, threads
 from evenhand.model.encode import Counts, Encoder, fitted_ids, requests_hash
+from evenhand.model.expand import expand
+from evenhand.model.installed import Handle, Stack
 from evenhand.model.load import Task
 from evenhand.model.packed import input_device
+from evenhand.model.patch import Patch
+from evenhand.model.pieces import Piece
 from evenhand.model.plan import Budget
 
 if TYPE_CHECKING:
@@ -46,7 +53,7 @@ class Work:
     Attributes:
         digest: hash of the texts and of how they are cut into jobs.
         tokens: tokens that go through the model.
-        asked: tokens that answering one by one would send through it.
+        asked: tokens that answering one by one would send through it, equal requests once.
         road: how texts are scored, with the reason if it is not the packed road.
         counts: requests that had to be merged or cut.
     """
@@ -108,6 +115,7 @@ class Model:
         self._place = place
         self._identity: ModelIdentity | None = None
         self._choice: Choice | None = None
+        self._stack = Stack()
 
     @classmethod
     def load(
@@ -167,8 +175,11 @@ class Model:
 
     @property
     def identity(self) -> ModelIdentity:
-        """Hashes of weights, configuration and tokenizer; a live model may have changed, so its are taken afresh."""
-        if self._identity is None or self._place is None:
+        """Hashes of weights, configuration and tokenizer, without what is installed on it.
+
+        A live model may have changed, so its are taken afresh while nothing is installed.
+        """
+        if self._identity is None or (self._place is None and not self._stack.handles):
             files = self._place.files if self._place else []
             self._identity = ModelIdentity(
                 name=self.name,
@@ -182,6 +193,46 @@ class Model:
                 licence=self._place.licence if self._place else "",
             )
         return self._identity
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where its parts are.
+
+        Raises:
+            UnsupportedSite: its blocks cannot be told apart.
+        """
+        return Anatomy(self.hf)
+
+    @property
+    def edits(self) -> list[Edit]:
+        """The edits in place, in the order in which they were installed."""
+        return self._stack.edits
+
+    @property
+    def patches(self) -> list[Patch]:
+        """The patches in place, in the order in which they were installed."""
+        return [handle.patch for handle in self._stack.handles if handle.patch is not None]
+
+    def install(self, what: Patch | Sequence[Edit]) -> Handle:
+        """Put a patch or bare edits in place: `with model.install(patch): ...`, or `handle.remove()` later.
+
+        Raises:
+            WrongBase: the patch was fitted on another model.
+            PatchError: an edit does not fit this model. Nothing is left behind.
+            UnsupportedSite: this architecture lacks a part that an edit needs.
+        """
+        identity, anatomy = self.identity, self.anatomy
+        patch = what if isinstance(what, Patch) else None
+        if isinstance(what, Patch):
+            what.check_base(identity)
+            edits = list(what.method.edits(what.tensors, self))
+        else:
+            edits = list(what)
+        return self._stack.push(anatomy, edits, patch, self._changed)
+
+    def _changed(self) -> None:
+        """What was found out about the model no longer holds."""
+        self._choice = None
 
     @property
     def device(self) -> str:
@@ -234,49 +285,57 @@ class Model:
             return self._masked(cast("Sequence[Compare]", requests))
         if self.task == "classifier":
             return self._classified(cast("Sequence[Classify]", requests))
-        return self._decoded(requests, chat)
+        expansion = expand(requests, self.edits)
+        work = self._decoded(expansion.requests, chat)
+        inner = work._assemble
+        work._assemble = lambda results: expansion.collapse(inner(results))
+        return work
 
     def _decoded(self, requests: Sequence[Request], chat: bool) -> Work:
         encoder = Encoder(self.tokenizer, self.hf.config, chat=chat)
-        scored = [request for request in requests if jobs.is_scoring(request)]
-        written = [request for request in requests if isinstance(request, Complete)]
-        encoded = encoder.encode(scored)
-        road = self._road(max((len(text.tokens) for text in encoded.texts), default=2)) if scored else None
-        work, packs, digest = jobs.scoring_jobs(road.road, encoded.texts, self.budget) if road else ([], [], "none")
-        n_scoring = len(work)
-        prompts = encoder.prompts(written, encoded.counts)
-        groups = jobs.batches(
-            [len(p) + r.max_new_tokens for p, r in zip(prompts, written, strict=True)], self.budget.pack
-        )
-        work += [self._writing([written[n] for n in group], [prompts[n] for n in group]) for group in groups]
+        edit = next((one for one in self.edits if isinstance(one, BranchingEdit)), None)
+        branches = [edit.prompts(request) if edit else () for request in requests]
+        counts = Counts()
+        made: list[Piece] = []
+        road: Choice | None = None
+        plain = [n for n, r in enumerate(requests) if jobs.is_scoring(r) and not branches[n]]
+        if plain:
+            encoded = encoder.encode([requests[n] for n in plain])
+            counts = encoded.counts
+            road = self._road(max(len(text.tokens) for text in encoded.texts))
+            made.append(pieces.scoring(plain, [requests[n] for n in plain], encoded, road, self.budget))
+        branched = [n for n, r in enumerate(requests) if jobs.is_scoring(r) and branches[n]]
+        if branched and edit:
+            chosen = [requests[n] for n in branched]
+            made.append(pieces.branching(self.hf, branched, chosen, encoder, edit, self.budget))
+        for size in sorted({len(branches[n]) for n, r in enumerate(requests) if isinstance(r, Complete)}):
+            written = [n for n, r in enumerate(requests) if isinstance(r, Complete) and len(branches[n]) == size]
+            own = cast("list[Complete]", [requests[n] for n in written])
+            others = [encoder.prompts(cast("Sequence[Complete]", branches[n]), counts) for n in written]
+            prompts = encoder.prompts(own, counts)
+            given = (written, own, prompts, others if size else [], edit if size else None, self.budget)
+            made.append(pieces.writing(self.hf, self.tokenizer, *given))
 
         def assemble(results: list[Any]) -> list[Response]:
-            scores = jobs.text_scores(packs, results[:n_scoring], encoded.texts)
-            answers = iter(jobs.assemble(scored, encoded, scores))
-            texts: dict[int, Response] = {}
-            for group, result in zip(groups, results[n_scoring:], strict=True):
-                texts.update(zip(group, map(jobs.completion_of, result), strict=True))
-            continued = iter([texts[number] for number in range(len(written))])
-            return [next(answers if jobs.is_scoring(request) else continued) for request in requests]
+            found: dict[int, Response] = {}
+            rest = iter(results)
+            for piece in made:
+                found.update(piece.finish([next(rest) for _ in piece.work]))
+            return [found[number] for number in range(len(requests))]
 
-        asked = sum(len(encoded.texts[n].tokens) - 1 for parts in encoded.parts for part in parts for n in part)
-        asked += sum(job.tokens for job in work[n_scoring:])
         named = "" if road is None else road.road.name + (f" ({road.reason})" if road.reason else "")
-        plan = jobs.combined([digest, requests_hash(requests), repr(groups)])
+        if branched:
+            named = "; ".join(filter(None, (named, "several prompts at once")))
+        work = [job for piece in made for job in piece.work]
+        plan = jobs.combined([*(piece.digest for piece in made), requests_hash(requests)])
         release = road.road.release if road else (lambda: None)
-        return Work(work, plan, sum(job.tokens for job in work), asked, named, encoded.counts, assemble, release)
+        asked = sum(piece.asked for piece in made)
+        return Work(work, plan, sum(job.tokens for job in work), asked, named, counts, assemble, release)
 
     def _road(self, longest: int) -> Choice:
         if self._choice is None or not self._choice.covers(self.hf.config, longest):
-            self._choice = choose_road(self.hf, longest)
+            self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in self.edits))
         return self._choice
-
-    def _writing(self, requests: Sequence[Complete], prompts: Sequence[Sequence[int]]) -> jobs.Job:
-        def run() -> list[dict[str, Any]]:
-            done = generate.complete(self.hf, self.tokenizer, requests, prompts)
-            return [{"text": c.text, "tokens": list(c.tokens), "finished": c.finished} for c in done]
-
-        return jobs.Job(run, sum(len(p) + r.max_new_tokens for p, r in zip(prompts, requests, strict=True)))
 
     def _masked(self, requests: Sequence[Compare]) -> Work:
         texts = list(dict.fromkeys(text for request in requests for text in request.texts))
