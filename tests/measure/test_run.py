@@ -100,7 +100,7 @@ def test_a_sample_is_stated_and_is_part_of_the_full_run(run: Measured, tmp_path:
         whole = full[row["benchmark"], row["id"]]
         assert row["values"] == {name: pytest.approx(value, abs=2e-5) for name, value in whole.items()}
     texts = [note.text for note in record.notes if note.kind == "not measured"]
-    assert texts[1:] == [f"8 of {n} items were measured: a seeded sample over all strata." for n in (16, 24)]
+    assert texts[1:] == [f"8 of {n} items were measured: a seeded sample of all strata." for n in (16, 24)]
 
 
 def test_estimates_carry_the_seed_level_and_draws_of_the_run(run: Measured, benchmarks: list[Benchmark]) -> None:

@@ -49,7 +49,7 @@ def lines(svg: str, colour: str) -> list[tuple[float, float]]:
 
 def test_intervals_and_ideals_are_drawn_to_scale(panel: Panel, drawn: charts.Figure) -> None:
     assert panel.axis is not None
-    for svg, plot in ((drawn.wide, 330), (drawn.narrow, 290)):
+    for svg, plot in ((drawn.wide, 310), (drawn.narrow, 290)):
         expected = [
             (panel.axis.place(row.estimate.low) * plot, (row.estimate.high - row.estimate.low) * plot)
             for row in panel.rows

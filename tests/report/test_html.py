@@ -18,7 +18,8 @@ from evenhand.report import html
 
 from .conftest import Rendered
 from .corpus import ATTACKS
-from .records import estimate, quick, record
+from .records import estimate, quick, record, run
+from .rows_of_items import items
 
 VOID = {"meta", "link", "br", "img", "base", "input", "hr"}
 
@@ -217,3 +218,20 @@ def test_a_patch_is_named_at_the_top_and_in_provenance() -> None:
     text = Page(html.page(patched, [])).text
     assert "With a patch installed" in text
     assert "--with 'out/my patch'" in text
+
+
+def test_settings_that_were_left_alone_are_not_listed_and_a_switch_is_yes_or_no() -> None:
+    one = run("bbq", 8).model_copy(update={"settings": {"file": None, "limit": 1, "chat": False, "orders": True}})
+    text = Page(html.page(record([], [one]), [])).text
+    assert "limit: 1chat: noorders: yes" in text
+    assert "None" not in text.partition("Runs of this record")[2].partition("Tokens are those")[0]
+
+
+def test_marked_words_are_explained_only_where_words_are_marked() -> None:
+    said = "Words that differ within a pair are marked."
+    shown = [row for row in items(12, 0, 12, 0) if row.benchmark == "crows_pairs"]
+    asked = [row for row in items(0, 0, 200, 0) if row.benchmark == "bbq"]
+    assert said in Page(html.page(record([], [run("crows_pairs", 12)]), shown)).text
+    without = Page(html.page(record([], [run("bbq", 200)]), asked)).text
+    assert "The most telling items" in without
+    assert said not in without

@@ -84,7 +84,7 @@ def load(
             items.append(_item(row, target, answer, Origin(files.source, path.name, row.line), ask(row)))
     notes = [RunNote(benchmark=benchmark, kind="convention", text=text) for text in conventions]
     if left_out := sum(answer is None for answer in biased.values()):
-        text = f"{left_out} of {len(items)} items: both persons or neither are in the stereotyped group."
+        text = f"{left_out:,} of {len(items):,} items: both persons or neither are in the stereotyped group."
         notes.append(RunNote(benchmark=benchmark, kind="excluded", text=text))
     if file is None and (checked := check_if_at_hand(biased)):
         notes.append(RunNote(benchmark=benchmark, kind="convention", text=checked))

@@ -57,7 +57,7 @@ def check_if_at_hand(biased: Mapping[Key, int | None]) -> str:
         return ""
     found = check(biased, source.path(_FILE))
     return (
-        f"The biased answer, derived from the rows, was compared with the data set's {_FILE}: of {found.both} items "
+        f"The biased answer, derived from the rows, was compared with the data set's {_FILE}: of {found.both:,} items "
         f"with one in both, {len(found.differing)} differ (an African beside a Black or African American person, where "
         f"the file's choice depends on the order of the answers); {found.one_only} have one in only one of the two."
     )

@@ -211,10 +211,10 @@ def _notes(part: Part, scores: Sequence[Score]) -> list[RunNote]:
     left = [score for score in scores if score.status != "scored"]
     for reason in sorted({score.note for score in left}):
         count = sum(score.note == reason for score in left)
-        text = f"{count} of {len(scores)} items were not scored: {reason or 'the model gave no finite number'}"
+        text = f"{count:,} of {len(scores):,} items were not scored: {reason or 'the model gave no finite number'}"
         notes.append(RunNote(benchmark=name, kind="excluded", text=text))
     if part.limit is not None and len(part.items) < len(part.loaded.items):
-        text = f"{len(part.items)} of {len(part.loaded.items)} items were measured: a seeded sample over all strata."
+        text = f"{len(part.items):,} of {len(part.loaded.items):,} items were measured: a seeded sample of all strata."
         notes.append(RunNote(benchmark=name, kind="not measured", text=text))
     counts = part.work.counts
     if counts.merged:

@@ -64,7 +64,7 @@ class Perplexity(Benchmark):
         chosen = {item.id for item in by_hash[: self.documents]}
         kept = tuple(item for item in items if item.id in chosen)
         note = (
-            f"Perplexity is over {len(kept)} of {len(items)} documents ({self.text}), those whose ids have the "
+            f"Perplexity is over {len(kept):,} of {len(items):,} documents ({self.text}), those whose ids have the "
             "smallest sha256. Each starts from the model's beginning of text, and its first token counts."
         )
         return Loaded(kept, (use,), (RunNote(benchmark=self.name, kind="convention", text=note),))

@@ -57,7 +57,7 @@ class _Shape:
     label: tuple[int, int, int]
 
 
-_WIDE = _Shape(plot=330, step=24, mark=12, rule=12, label=(-206, 12, 196))
+_WIDE = _Shape(plot=310, step=24, mark=12, rule=12, label=(-226, 12, 216))
 _NARROW = _Shape(plot=290, step=42, mark=31, rule=11, label=(-4, 10, 290))
 
 

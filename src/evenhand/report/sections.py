@@ -71,6 +71,12 @@ class Section:
         return words.counts(self.run)
 
     @property
+    def marked(self) -> bool:
+        """Whether a word of the telling items is marked."""
+        lines = (line for group in self.telling for item in group.items for line in item.lines)
+        return any(differs for line in lines for _, differs in line.runs)
+
+    @property
     def rows(self) -> tuple[Row, ...]:
         """All overall rows."""
         return tuple(row for block in self.overall for row in block.panel.rows)

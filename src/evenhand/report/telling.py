@@ -87,7 +87,9 @@ def _shown(item: ItemRow, value: float, unit: str) -> Shown:
     return Shown(
         id=one_line(item.id),
         origin=one_line(item.origin),
-        groups=", ".join(f"{one_line(key)}: {one_line(text)}" for key, text in item.groups.items() if text),
+        groups=", ".join(
+            f"{words.column(one_line(key))}: {one_line(text)}" for key, text in item.groups.items() if text
+        ),
         measure=_measure(value, unit),
         lines=_lines(item.texts, item.values),
     )

@@ -293,9 +293,14 @@ def benchmark(name: str) -> BenchmarkWords:
     return known if base == name else replace(known, title=f"{known.title} {name.removeprefix(base)}")
 
 
+def column(name: str) -> str:
+    """`target group`: what a column of an item's groups is called."""
+    return _SLICES.get(name, _plain(name))
+
+
 def slice_title(columns: tuple[str, ...]) -> str:
     """`By category`, `By category and polarity of the item`."""
-    return "By " + " and ".join(_SLICES.get(column, _plain(column)) for column in columns)
+    return "By " + " and ".join(map(column, columns))
 
 
 def counts(run: BenchmarkRun) -> str:
