@@ -38,7 +38,4 @@ class OrderKappa(Metric):
     def value(self, totals: Floats) -> Floats:
         """Kappa in [-1, 1]; NaN where chance agreement is complete."""
         both, first, second, n = (totals[..., place] for place in range(4))
-        observed = ratio(2.0 * both - first - second + n, n)
-        a, b = ratio(first, n), ratio(second, n)
-        chance = a * b + (1.0 - a) * (1.0 - b)
-        return ratio(observed - chance, 1.0 - chance)
+        return ratio(2.0 * (n * both - first * second), first * (n - second) + second * (n - first))
