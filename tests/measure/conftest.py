@@ -15,7 +15,7 @@ from tests.fixtures import tiny_data
 from evenhand.core.items import Item, Score, ScoreTable
 from evenhand.core.record import Record
 from evenhand.core.registry import get as entry
-from evenhand.core.requests import Choose, Compare, Response, Scores, TextScore
+from evenhand.core.requests import Choose, Compare, Complete, Completion, Response, Scores, TextScore
 from evenhand.data import source
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._plan import configured
@@ -63,6 +63,9 @@ def respond() -> Callable[[Item, Scorer], tuple[Response, ...]]:
                     responses.append(Scores(tuple(scorer(prompt, option) for option in options)))
                 case Compare(texts):
                     responses.append(Scores(tuple(scorer("", text) for text in texts)))
+                case Complete(prompt):
+                    tokens = scorer(prompt, "").tokens
+                    responses.append(Completion(f"She wrote{' and he read' * len(tokens)}.", tokens, False))
                 case _:
                     raise TypeError(f"no answer to {request!r}")
         return tuple(responses)

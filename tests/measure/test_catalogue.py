@@ -31,6 +31,11 @@ def benchmark_of(fixtures: Path, two_templates: str, at_hand: Callable[[str], No
             at_hand("gap")
             made: Benchmark = entry(documents=20)
             return made
+        if name == "gas":
+            at_hand("gap")
+            return entry(count=20, documents=20)  # type: ignore[no-any-return]
+        if name == "emission":
+            return entry(attributes=("gender",))  # type: ignore[no-any-return]
         made = entry(file=two_templates if name.startswith("bbq") else str(fixtures / FILES[name]))
         return made
 
