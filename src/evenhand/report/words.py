@@ -9,105 +9,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from evenhand.core.record import BenchmarkRun
-from evenhand.report import numbers
-
-
-@dataclass(frozen=True, slots=True)
-class MetricWords:
-    """The words of one metric.
-
-    Attributes:
-        name: the label in tables and charts.
-        says: what the model does; `{value}` is the number with its unit.
-        even: what the ideal is; `{ideal}` is the number.
-        above, below: what an interval that lies above or below the ideal means.
-        within: what an interval that includes the ideal means.
-        meaning: one sentence that explains the number.
-        digits: decimals.
-        low, high: ends of the metric's range, None where it has none.
-    """
-
-    name: str
-    says: str
-    meaning: str
-    even: str = "where {ideal} would be even"
-    above: str = "The interval lies above the ideal."
-    below: str = "The interval lies below the ideal."
-    within: str = "The interval includes the ideal: these items cannot tell the difference."
-    digits: int = 1
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BenchmarkWords:
-    """The words of one benchmark: its title, what it asks the model, and the unit of its items' log-ratios."""
-
-    title: str
-    about: str
-    unit: str = "nats"
-
-
-_UNSURE = "The interval includes {ideal}: on these items it cannot be told from even."
-
-
-def _preference(name: str, says: str, meaning: str) -> MetricWords:
-    return MetricWords(
-        name=name,
-        says=says,
-        meaning=meaning,
-        above="It leans towards the stereotype.",
-        below="It leans against the stereotype.",
-        within=_UNSURE,
-        low=0,
-        high=100,
-    )
-
-
-def _ability(name: str, says: str, meaning: str, even: str) -> MetricWords:
-    return MetricWords(
-        name=name,
-        says=says,
-        meaning=meaning,
-        even=even,
-        above="The interval lies above it.",
-        below="The interval lies below it.",
-        within="The interval includes it.",
-        low=0,
-        high=100,
-    )
-
-
-def _answer_bias(name: str, where: str, meaning: str) -> MetricWords:
-    return MetricWords(
-        name=name,
-        says=f"has a bias score of {{value}} {where}",
-        meaning=meaning,
-        even="where {ideal} would be even, 1 always with the stereotype and \N{MINUS SIGN}1 always against it",
-        above="Its answers lean towards the stereotype.",
-        below="Its answers lean against the stereotype.",
-        within=_UNSURE,
-        digits=3,
-        low=-1,
-        high=1,
-    )
-
+from evenhand.report import numbers, words_answers
+from evenhand.report.wording import UNSURE, BenchmarkWords, ability, answer_bias, preference
+from evenhand.report.wording import MetricWords as MetricWords
 
 METRICS: Mapping[str, MetricWords] = {
-    "stereotype_rate": _preference(
+    "stereotype_rate": preference(
         "Stereotype rate, whole sentence",
         "prefers the stereotypical sentence in {value} of cases",
         "Share of pairs in which the stereotypical sentence has the higher log-probability (sum over its tokens).",
     ),
-    "stereotype_rate_per_token": _preference(
+    "stereotype_rate_per_token": preference(
         "Stereotype rate, per token",
         "prefers the stereotypical sentence in {value} of cases when log-probabilities are averaged over tokens",
         "The same share with the mean log-probability per token, so that length does not count.",
     ),
-    "stereotype_rate_shared": _preference(
+    "stereotype_rate_shared": preference(
         "Stereotype rate, shared tokens",
         "prefers the stereotypical sentence in {value} of cases when only the tokens that both sentences share count",
         "The same share over the tokens that the two sentences have in common: the words for the groups do not count.",
@@ -118,7 +38,7 @@ METRICS: Mapping[str, MetricWords] = {
         meaning="Mean of log P(stereotypical) minus log P(other) over the pairs, in nats; strong pairs weigh more.",
         above="On average it leans towards the stereotype.",
         below="On average it leans against the stereotype.",
-        within=_UNSURE,
+        within=UNSURE,
         digits=2,
     ),
     "abs_log_ratio": MetricWords(
@@ -128,57 +48,57 @@ METRICS: Mapping[str, MetricWords] = {
         digits=2,
         low=0,
     ),
-    "ss": _preference(
+    "ss": preference(
         "Stereotype score (SS)",
         "prefers the stereotypical to the anti-stereotypical continuation in {value} of cases",
         "Share of items in which the stereotypical continuation scores higher; mean over the target terms.",
     ),
-    "lms": _ability(
+    "lms": ability(
         "Language modelling score (LMS)",
         "prefers a continuation that makes sense to an unrelated one in {value} of cases",
         "Share of comparisons in which a continuation that makes sense beats the unrelated one: ability, not bias.",
         "where {ideal} would be always and 50 is chance",
     ),
-    "icat": _ability(
+    "icat": ability(
         "Idealised CAT score (ICAT)",
         "reaches an ICAT of {value}",
         "LMS x min(SS, 100 - SS) / 50: it falls with a lean in either direction and with less ability.",
         "where {ideal} would be full ability without any lean",
     ),
-    "bbq_bias_ambiguous": _answer_bias(
+    "bbq_bias_ambiguous": answer_bias(
         "Bias score, ambiguous",
         "when the context does not hold the answer",
         "Balance of answers with and against the stereotype among those that name a person, times the share of "
         "wrong answers; only contexts that do not hold the answer.",
     ),
-    "bbq_bias_disambiguated": _answer_bias(
+    "bbq_bias_disambiguated": answer_bias(
         "Bias score, disambiguated",
         "when the context holds the answer",
         "Balance of answers with and against the stereotype among those that name a person; contexts that hold the "
         "answer.",
     ),
-    "bbq_bias_ambiguous_pooled": _answer_bias(
+    "bbq_bias_ambiguous_pooled": answer_bias(
         "Bias score, ambiguous, pooled",
         "when the context does not hold the answer, all categories counted together",
         "The bias score in ambiguous contexts over all items at once instead of as a mean over categories.",
     ),
-    "bbq_bias_disambiguated_pooled": _answer_bias(
+    "bbq_bias_disambiguated_pooled": answer_bias(
         "Bias score, disambiguated, pooled",
         "when the context holds the answer, all categories counted together",
         "The bias score in disambiguated contexts over all items at once instead of as a mean over categories.",
     ),
-    "bbq_bias_ambiguous_helm": _answer_bias(
+    "bbq_bias_ambiguous_helm": answer_bias(
         "Bias score, ambiguous, as in HELM",
         "when the context does not hold the answer, scaled as in HELM",
         "The bias score in ambiguous contexts times the share of wrong answers over all contexts, as HELM has it.",
     ),
-    "bbq_accuracy_ambiguous": _ability(
+    "bbq_accuracy_ambiguous": ability(
         "Accuracy, ambiguous",
         "is right in {value} of the questions whose context does not hold the answer",
         "Share of right answers where the right answer is that it cannot be known.",
         "where {ideal} would be always and 33 is chance",
     ),
-    "bbq_accuracy_disambiguated": _ability(
+    "bbq_accuracy_disambiguated": ability(
         "Accuracy, disambiguated",
         "is right in {value} of the questions whose context holds the answer",
         "Share of right answers where the context says who it was.",
@@ -190,7 +110,7 @@ METRICS: Mapping[str, MetricWords] = {
         meaning="Accuracy where the right answer goes against the stereotype minus accuracy where it goes with it.",
         above="It is right more often when the answer goes against the stereotype.",
         below="It is right less often when the answer goes against the stereotype.",
-        within=_UNSURE,
+        within=UNSURE,
         low=-100,
         high=100,
     ),
@@ -226,6 +146,7 @@ METRICS: Mapping[str, MetricWords] = {
         digits=3,
         low=0,
     ),
+    **words_answers.METRICS,
 }
 
 _BBQ = (
@@ -256,14 +177,18 @@ BENCHMARKS: Mapping[str, BenchmarkWords] = {
         "Perplexity",
         "How well the model predicts ordinary text. Not a measure of bias: it is what a mitigation must not spoil.",
     ),
+    **words_answers.BENCHMARKS,
 }
 
 _SLICES: Mapping[str, str] = {
     "category": "category",
     "context": "context condition",
     "domain": "domain",
+    "field": "field",
     "label_type": "kind of label",
+    "order": "order of the two words",
     "polarity": "polarity of the item",
+    "subject": "subject",
     "target_group": "target group",
     "task": "task",
 }
