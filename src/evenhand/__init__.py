@@ -9,17 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from evenhand.locate._run import locate
     from evenhand.measure._diff import diff
+    from evenhand.measure._items import items
     from evenhand.measure._run import measure
-    from evenhand.model import Model
+    from evenhand.mitigate._fit import fit
+    from evenhand.model import Model, Patch
     from evenhand.report.load import read
 
 __version__ = "0.1.0"
-__all__ = ["Model", "diff", "measure", "read"]
+__all__ = ["Model", "Patch", "diff", "fit", "items", "locate", "measure", "read"]
 
 _HOMES = {
     "Model": "evenhand.model",
+    "Patch": "evenhand.model",
     "diff": "evenhand.measure._diff",
+    "fit": "evenhand.mitigate._fit",
+    "items": "evenhand.measure._items",
+    "locate": "evenhand.locate._run",
     "measure": "evenhand.measure._run",
     "read": "evenhand.report.load",
 }

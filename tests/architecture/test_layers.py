@@ -16,6 +16,9 @@ BELOW = {
     "metrics": {"core"},
     "model": {"core", "data"},
     "measure": {"core", "data", "metrics", "model"},
+    "locate": {"core", "data", "model"},
+    "mitigate": {"core", "data", "model"},
+    "prove": {"core", "data", "metrics", "model", "measure", "mitigate"},
     "report": {"core"},
 }
 """Folder -> what it may import besides itself. The package itself and `cli` may import everything."""

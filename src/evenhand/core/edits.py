@@ -110,16 +110,21 @@ class AttentionEdit:
     Attributes:
         fn: post-softmax weights [B, heads, Lq, Lk] (queries that are padding attend to anything) to new ones.
         temperature: divides the scores before the softmax.
-        pointwise: the change of a row of weights depends on nothing but that row, and not on where its columns lie.
+        rowwise: what `fn` does to a row of weights depends on nothing but that row, and not on where its columns lie.
     """
 
     layer: int
     heads: tuple[int, ...]
     fn: Callable[[Tensor], Tensor] | None = None
     temperature: float = 1.0
-    pointwise: bool = False
+    rowwise: bool = False
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = EVERYTHING
+
+    @property
+    def pointwise(self) -> bool:
+        """If there is no function, or one that acts row by row."""
+        return self.fn is None or self.rowwise
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@
       ModelError            the model cannot do what was asked
         UnsupportedRequest  this kind of model cannot answer this kind of request
         DamagedModel        weights that cannot be read or that hold NaN or infinity
+        UnsupportedSite     this architecture has no such part, or none that can be read or changed safely
+      PatchError            a patch cannot be attached, removed, saved or merged
+        WrongBase           it was fitted on another model
+        OutOfOrder          patches are removed last in, first out
+        NotMergeable        it holds edits that are no weights
+      Leakage               fitted and tested on the same material
       StorageError          the disk is full or not writable
       Undefined             a number that has no value here (0/0, too few clusters); carries the reason
 
@@ -91,6 +97,30 @@ class UnsupportedRequest(ModelError):
 
 class DamagedModel(ModelError):
     """Weights that cannot be read, or that hold NaN or infinity."""
+
+
+class UnsupportedSite(ModelError):
+    """This architecture has no such part, or none that can be read or changed safely."""
+
+
+class PatchError(EvenhandError):
+    """A patch cannot be attached, removed, saved or merged."""
+
+
+class WrongBase(PatchError):
+    """The patch was fitted on another model than the one it is attached to."""
+
+
+class OutOfOrder(PatchError):
+    """Patches are a stack: the one that was installed last is removed first."""
+
+
+class NotMergeable(PatchError):
+    """The patch holds edits that cannot become weights."""
+
+
+class Leakage(EvenhandError):
+    """Something would be tested on material that it was fitted on."""
 
 
 class StorageError(EvenhandError):

@@ -6,7 +6,7 @@ A number that is undefined is null with a reason, never NaN and never 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -113,6 +113,100 @@ class DataUse(Frozen):
     source: str = Field(description="Where the files came from: wheel, hub, folder, file.")
     licence: str
     citation: str = ""
+
+
+class FittedOn(Frozen):
+    """The items that a patch was fitted on, so that nothing is tested on them."""
+
+    benchmark: str = Field(description="Whose items they are; '' for items of the user's own.")
+    fold: str = Field(default="", description="The fold of the benchmark's split, '' if all items were used.")
+    n_items: int
+    clusters: tuple[str, ...] = Field(description="Names of their clusters, sorted, as 'benchmark:cluster'.")
+    origins: tuple[str, ...] = Field(description="source/file:row of each item, sorted.")
+    shingles: tuple[str, ...] = Field(description="64-bit hashes (hex) of all runs of 8 words of their texts, sorted.")
+
+
+class Provenance(Frozen):
+    """How a patch came about."""
+
+    created: str = Field(description="UTC, ISO 8601.")
+    seed: int
+    seconds: float = 0.0
+    evenhand: str
+    torch: str
+    transformers: str
+    fitted_on: FittedOn | None = Field(description="None: the method needs no data.")
+    sham: str = Field(default="", description="What was taken out of the method, '' if this is no sham.")
+    notes: tuple[str, ...] = Field(default=(), description="What fitting found: layers chosen, magnitudes, warnings.")
+
+
+class PatchFile(Frozen):
+    """`patch.json`."""
+
+    schema_: int = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
+    kind: Literal["mitigations", "controls"]
+    method: str
+    settings: Mapping[str, Any]
+    base: ModelIdentity
+    provenance: Provenance
+    tensors: str = Field(description="sha256 of tensors.safetensors.")
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), populate_by_name=True
+    )
+
+
+class SiteScore(Frozen):
+    """What a locator found at one site."""
+
+    site: str = Field(description="As 'L5.heads.3'.")
+    value: float | None
+    low: float | None
+    high: float | None
+    p: float | None = Field(default=None, description="Against the locator's null, not corrected.")
+    p_corrected: float | None = Field(default=None, description="Corrected for the number of sites.")
+    null: float | None = Field(default=None, description="Mean of the null.")
+    n: int = 0
+    details: Mapping[str, float | None] = Field(default_factory=dict, description="Further numbers of this site.")
+
+
+class Sites(Frozen):
+    """`sites.json`: what a locator found, all sites in order of the model."""
+
+    schema_: int = Field(default=SCHEMA, alias="schema", serialization_alias="schema")
+    created: str = Field(description="UTC, ISO 8601.")
+    locator: str
+    settings: Mapping[str, Any]
+    command: str = ""
+    model: ModelIdentity
+    patch: Mapping[str, str] | None = None
+    data: tuple[DataUse, ...] = ()
+    fold: str = ""
+    n_items: int
+    seed: int
+    causal: bool = Field(description="Whether the model was changed at the site, or only read.")
+    unit: str = Field(description="Unit of the values.")
+    null: str = Field(description="What the values are compared with, in a sentence.")
+    correction: str = Field(description="How p values were corrected for many sites.")
+    ideal: float | None = None
+    scores: tuple[SiteScore, ...]
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=(), populate_by_name=True
+    )
+
+    def top(self, k: int | None = None, *, alpha: float | None = 0.05) -> tuple[SiteScore, ...]:
+        """The k sites with the largest values, among those whose corrected p is at most alpha (None = all)."""
+        kept = [
+            score
+            for score in self.scores
+            if score.value is not None
+            and (alpha is None or (score.p_corrected is not None and score.p_corrected <= alpha))
+        ]
+        kept.sort(key=lambda score: -(score.value or 0.0))
+        return tuple(kept if k is None else kept[:k])
 
 
 class Environment(Frozen):

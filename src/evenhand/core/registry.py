@@ -12,13 +12,16 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Literal
 
 from evenhand.core.errors import UnknownName, UsageError
 
 FOLDERS: Mapping[str, str] = {
     "benchmarks": "evenhand.measure",
     "metrics": "evenhand.metrics",
+    "locators": "evenhand.locate",
+    "mitigations": "evenhand.mitigate",
+    "controls": "evenhand.mitigate.controls",
 }
 """Kind of catalogue entry -> the package that holds its files."""
 
@@ -54,6 +57,19 @@ def get(kind: str, name: str) -> type[Any]:
     raise UnknownName(kind.rstrip("s"), name, names(kind))
 
 
+def kind_of(method: str) -> Literal["mitigations", "controls"]:
+    """Whether a method is a mitigation or a control.
+
+    Raises:
+        UnknownName: it is neither.
+    """
+    if method in names("mitigations"):
+        return "mitigations"
+    if method in names("controls"):
+        return "controls"
+    raise UnknownName("mitigation", method, [*names("mitigations"), *names("controls")])
+
+
 def entries(kind: str) -> Iterator[tuple[str, type[Any]]]:
     """All entries of a kind with their classes, by name."""
     for name in names(kind):
@@ -63,7 +79,8 @@ def entries(kind: str) -> Iterator[tuple[str, type[Any]]]:
 @cache
 def _files(kind: str) -> tuple[str, ...]:
     package = importlib.import_module(FOLDERS[kind])
-    return tuple(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    modules = (module for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
+    return tuple(module.name for module in modules if not module.name.startswith("_"))
 
 
 def _plugins(kind: str) -> dict[str, EntryPoint]:

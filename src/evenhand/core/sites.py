@@ -13,9 +13,9 @@ class Part(StrEnum):
     """What is read or changed in a layer. B texts, L tokens, D hidden, H heads, K head width, N neurons."""
 
     RESIDUAL = "residual"  # output of the block, [B, L, D]
-    ATTENTION = "attention"  # what attention adds to the residual stream, [B, L, D]
+    ATTENTION = "attention"  # output of attention's output projection, [B, L, D]
     HEADS = "heads"  # input of attention's output projection: the heads side by side, [B, L, H * K]
-    MLP = "mlp"  # what the feed-forward part adds to the residual stream, [B, L, D]
+    MLP = "mlp"  # output of the feed-forward part's last projection, [B, L, D]
     NEURONS = "neurons"  # input of the feed-forward part's last projection, [B, L, N]
     FINAL = "final"  # input of the vocabulary head, after the last norm, [B, L, D]; its layer is 0
 

@@ -16,7 +16,9 @@ from evenhand.core import registry
 from evenhand.core.errors import UnknownName, UnsupportedRequest, UsageError
 from evenhand.core.items import Item
 from evenhand.core.record import Environment, RunNote
+from evenhand.data.splits import Fold
 from evenhand.measure._benchmark import Benchmark, Loaded
+from evenhand.measure._fold import in_fold
 from evenhand.measure._sample import sample
 from evenhand.measure._suites import SUITES, Suite
 
@@ -68,6 +70,7 @@ def plan(
     seed: int = 0,
     level: float = 0.95,
     draws: int = 10_000,
+    fold: Fold | None = None,
 ) -> Run:
     """Everything that `measure` would run, without running it. Arguments and errors as for `measure`."""
     from evenhand.metrics._estimate import FEWEST_DRAWS  # only here: naming benchmarks needs no scipy
@@ -86,7 +89,7 @@ def plan(
             continue
         wanted = limit if limit is not None else own_limit
         loaded = benchmark.load()
-        items = sample(loaded.items, wanted, seed=seed, name=benchmark.name)
+        items = sample(in_fold(benchmark, loaded.items, fold), wanted, seed=seed, name=benchmark.name)
         talk = chat == "on" or (chat == "auto" and benchmark.chat and model.has_chat_template)
         work = model.prepare([request for item in items for request in item.requests], chat=talk)
         parts.append(Part(benchmark, loaded, items, work, talk, wanted))
@@ -94,7 +97,7 @@ def plan(
         raise UnsupportedRequest(
             "Nothing can be measured: " + " ".join(f"{note.benchmark} {note.text}" for note in skipped)
         )
-    facts = _facts(model, parts, seed=seed, level=level, draws=draws)
+    facts = _facts(model, parts, seed=seed, level=level, draws=draws) | ({"fold": fold} if fold else {})
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return Run(parts, facts, digest, skipped)
 
@@ -159,7 +162,8 @@ def _known_benchmarks() -> str:
 
 def _facts(model: Model, parts: Sequence[Part], *, seed: int, level: float, draws: int) -> dict[str, Any]:
     ran_on = environment(model, parts, seed).model_dump(exclude={"evenhand", "platform", "seed"})
-    return {
+    patched = {"patches": [patch.fingerprint for patch in model.patches]} if model.patches else {}
+    return patched | {
         "model": model.identity.model_dump(include={"weights", "config", "tokenizer", "architecture"}),
         "environment": ran_on,
         "batch": asdict(model.budget),

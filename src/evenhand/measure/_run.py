@@ -21,6 +21,7 @@ from evenhand.core.errors import DataError
 from evenhand.core.items import Item, Score
 from evenhand.core.journal import Journal, write_atomic
 from evenhand.core.record import BenchmarkRun, ItemRow, Record, RunNote
+from evenhand.data.splits import Fold
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._folder import finished, folder_of
 from evenhand.measure._numbers import estimates
@@ -48,6 +49,7 @@ def measure(
     seed: int = 0,
     level: float = 0.95,
     draws: int = 10_000,
+    fold: Fold | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -63,6 +65,7 @@ def measure(
         seed: of the sample and of the intervals.
         level: of the intervals.
         draws: bootstrap draws of each interval.
+        fold: only the items whose clusters lie in this fold of the benchmark's split.
         out: folder for record.json, items.jsonl and what is needed to resume; None keeps everything in memory.
         resume: go on with the unfinished run in `out`, if there is one.
         progress: called when a benchmark begins and after each pack.
@@ -78,7 +81,7 @@ def measure(
         StorageError: `out` cannot be written; what was committed is kept.
     """
     suite = benchmarks if isinstance(benchmarks, str) else ""
-    run = plan(model, benchmarks, limit=limit, chat=chat, seed=seed, level=level, draws=draws)
+    run = plan(model, benchmarks, limit=limit, chat=chat, seed=seed, level=level, draws=draws, fold=fold)
     with folder_of(Path(out), run.plan, run.facts, resume=resume) if out is not None else nullcontext() as folder:
         if folder is not None and finished(folder):
             return _written(folder / "record.json")
@@ -118,6 +121,9 @@ def _execute(
     runs: list[BenchmarkRun] = []
     numbers = []
     notes = [*run.skipped]
+    if "fold" in run.facts:
+        text = f"Only the items of the fold {run.facts['fold']!r} were measured; how it was cut is in data/splits."
+        notes += [RunNote(benchmark=part.benchmark.name, kind="not measured", text=text) for part in run.parts]
     for number, part in enumerate(run.parts):
         since = time.perf_counter()
         name = part.benchmark.name
@@ -137,6 +143,7 @@ def _execute(
         plan=run.plan,
         command=command,
         model=model.identity,
+        patch=_patches(model),
         environment=environment(model, run.parts, run.facts["numbers"]["seed"]),
         data=tuple({(use.name, use.sha256): use for part in run.parts for use in part.loaded.data}.values()),
         benchmarks=tuple(runs),
@@ -146,6 +153,15 @@ def _execute(
         tokens=run.tokens,
     )
     return record, rows
+
+
+def _patches(model: Model) -> dict[str, str] | None:
+    """What is installed, the last patch in full and those below it by fingerprint."""
+    if not model.patches:
+        return None
+    *below, last = model.patches
+    under = {"on top of": ", ".join(patch.fingerprint for patch in below)} if below else {}
+    return last.summary() | under
 
 
 def _scores(part: Part, folder: Path | None, number: int, progress: Progress | None) -> tuple[list[Score], int]:

@@ -21,6 +21,7 @@ from evenhand.model.masks import candidates, spans
 from evenhand.model.packed import PackedRoad, input_device
 from evenhand.model.padded import PaddedRoad
 from evenhand.model.plan import Budget, Pack, Plan, Text
+from evenhand.model.positions import prompts_end
 
 EXACT = 1e-4
 """Largest difference (nats) allowed in float32."""
@@ -102,7 +103,7 @@ def one_by_one(model: PreTrainedModel, texts: Sequence[Text]) -> list[list[float
     device = input_device(model)
     out = []
     for text in texts:
-        with torch.inference_mode():
+        with torch.inference_mode(), prompts_end(model, [text.start - 1]):
             logits = model(input_ids=torch.tensor([text.tokens[:-1]], device=device), use_cache=False).logits[0]
             logprobs = torch.log_softmax(logits[text.start - 1 :].float(), dim=-1)
         targets = torch.tensor(text.tokens[text.start :], device=device)
@@ -110,8 +111,10 @@ def one_by_one(model: PreTrainedModel, texts: Sequence[Text]) -> list[list[float
     return out
 
 
-def choose_road(model: PreTrainedModel, longest: int) -> Choice:
+def choose_road(model: PreTrainedModel, longest: int, *, pointwise: bool = True) -> Choice:
     """Try the roads on texts that reach past every attention span that texts of `longest` tokens reach past.
+
+    If an installed edit is not pointwise, only the road on which every text has a row of its own is tried.
 
     Raises:
         DamagedModel: the model's plain forward gives no finite numbers.
@@ -127,9 +130,10 @@ def choose_road(model: PreTrainedModel, longest: int) -> Choice:
         )
     exact = model.dtype == torch.float32
     limit = EXACT if exact else _rounding(model, probes, expected)
-    reasons: list[str] = []
-    roads: list[Road] = [PackedRoad(model, reading) for reading in candidates(model.config)]
-    for road in [*roads, PaddedRoad(model, cache=True), PaddedRoad(model, cache=False)]:
+    reasons: list[str] = [] if pointwise else ["an installed edit looks beyond single tokens"]
+    sharing: list[Road] = [PackedRoad(model, reading) for reading in candidates(model.config)]
+    sharing.append(PaddedRoad(model, cache=True))
+    for road in [*(sharing if pointwise else []), PaddedRoad(model, cache=False)]:
         difference = disagreement(road, probes, expected, exact=exact)
         road.release()
         if isinstance(difference, float) and difference <= limit:

@@ -14,7 +14,8 @@ do not apply, only its end-of-text tokens do: what is measured is the model, not
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,31 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from evenhand.core.errors import ModelError
 from evenhand.core.requests import Complete, Completion
 from evenhand.model.packed import input_device
+from evenhand.model.positions import prompts_are_read, prompts_end
 
 CLOSE = {torch.float32: 1e-3}
 """Log-probabilities closer than this (nats) are decided by the plain forward; other dtypes use `CLOSE_HALF`."""
 CLOSE_HALF = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """Further prompts that are continued beside the requests' own, with the very tokens that are chosen for these.
+
+    Attributes:
+        prompts: for each branch the token ids of each request's prompt.
+        combine: logits [B, V] of the requests and of each branch to the logits [B, V] that decide.
+    """
+
+    prompts: Sequence[Sequence[Sequence[int]]]
+    combine: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+
+
 class _Choice(LogitsProcessor):
-    """Chooses the next token of each row and leaves only it possible; a row that has ended gets padding."""
+    """Chooses the next token of each row and leaves only it possible; a row that has ended gets padding.
+
+    The rows of the first branch follow those of the requests, then those of the second.
+    """
 
     def __init__(
         self,
@@ -41,10 +59,12 @@ class _Choice(LogitsProcessor):
         prompts: Sequence[Sequence[int]],
         ends: Sequence[int],
         pad: int,
+        branches: Branches | None,
     ) -> None:
         self.model = model
         self.requests = requests
-        self.prompts = prompts
+        self.prompts = prompts  # of the requests, then of each branch
+        self.branches = branches
         self.ends = ends
         self.pad = pad
         self.ended: set[int] = set()
@@ -54,26 +74,38 @@ class _Choice(LogitsProcessor):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         step = input_ids.shape[1] - self.padded
-        logprobs = torch.log_softmax(scores.float(), dim=-1).cpu()
+        size = len(self.requests)
+        logprobs = torch.log_softmax(self._combined(torch.split(scores.float(), size)), dim=-1).cpu()
         out = torch.full_like(scores, -torch.inf)
         for row, request in enumerate(self.requests):
+            alike = range(row, len(self.prompts), size)  # the row and its branches
             if row in self.ended:
-                out[row, self.pad] = 0.0
+                out[alike, self.pad] = 0.0
                 continue
             token, clear = choose(logprobs[row], request, step, self.close)
             if not clear:
                 self.settled += 1
-                ids = [*self.prompts[row], *input_ids[row, self.padded :].tolist()]
-                with torch.inference_mode():
-                    alone = torch.tensor([ids], device=input_ids.device)
-                    plain = self.model(
-                        input_ids=alone, attention_mask=torch.ones_like(alone), use_cache=False, logits_to_keep=1
-                    ).logits[0, -1]
-                token, _ = choose(torch.log_softmax(plain.float(), dim=-1).cpu(), request, step, self.close)
-            out[row, token] = 0.0
+                fresh = input_ids[row, self.padded :].tolist()
+                plain = self._combined([self._plain(self.prompts[one], fresh) for one in alike])
+                token, _ = choose(torch.log_softmax(plain[0], dim=-1).cpu(), request, step, self.close)
+            out[alike, token] = 0.0
             if token in self.ends or step + 1 >= request.max_new_tokens:
                 self.ended.add(row)
+        prompts_are_read(self.model)
         return out
+
+    def _combined(self, logits: Sequence[Tensor]) -> Tensor:
+        """Logits [B, V] of the requests and of each branch to those that decide."""
+        return logits[0] if self.branches is None else self.branches.combine(logits[0], tuple(logits[1:]))
+
+    def _plain(self, prompt: Sequence[int], fresh: Sequence[int]) -> Tensor:
+        """Logits [1, V] after a prompt and what was chosen since: no batch, no padding, no cache."""
+        alone = torch.tensor([[*prompt, *fresh]], device=input_device(self.model))
+        with torch.inference_mode(), prompts_end(self.model, [len(prompt) - 1]):
+            logits: Tensor = self.model(
+                input_ids=alone, attention_mask=torch.ones_like(alone), use_cache=False, logits_to_keep=1
+            ).logits
+        return logits[:, -1].float()
 
 
 def choose(logprobs: Tensor, request: Complete, step: int, close: float) -> tuple[int, bool]:
@@ -106,7 +138,11 @@ def _best(scores: Tensor, close: float) -> tuple[int, bool]:
 
 
 def complete(
-    model: PreTrainedModel, tokenizer: Any, requests: Sequence[Complete], prompts: Sequence[Sequence[int]]
+    model: PreTrainedModel,
+    tokenizer: Any,
+    requests: Sequence[Complete],
+    prompts: Sequence[Sequence[int]],
+    branches: Branches | None = None,
 ) -> list[Completion]:
     """Continue prompts (token ids) together; each request's own length, temperature and seed.
 
@@ -117,7 +153,7 @@ def complete(
         ModelError: a single prompt does not fit.
     """
     try:
-        return _together(model, tokenizer, requests, prompts)
+        return _together(model, tokenizer, requests, prompts, branches)
     except torch.OutOfMemoryError as error:
         if len(requests) < 2:
             raise ModelError(
@@ -127,14 +163,22 @@ def complete(
             ) from error
     torch.cuda.empty_cache()  # out of the except block, whose traceback holds the failed batch's tensors
     middle = len(requests) // 2
-    halves = (slice(middle), slice(middle, None))
-    return [one for part in halves for one in complete(model, tokenizer, requests[part], prompts[part])]
+    out: list[Completion] = []
+    for half in (slice(middle), slice(middle, None)):
+        own = Branches([b[half] for b in branches.prompts], branches.combine) if branches else None
+        out += complete(model, tokenizer, requests[half], prompts[half], own)
+    return out
 
 
 def _together(
-    model: PreTrainedModel, tokenizer: Any, requests: Sequence[Complete], prompts: Sequence[Sequence[int]]
+    model: PreTrainedModel,
+    tokenizer: Any,
+    requests: Sequence[Complete],
+    prompts: Sequence[Sequence[int]],
+    branches: Branches | None,
 ) -> list[Completion]:
-    """One batch."""
+    """One batch; the rows of the branches follow those of the requests."""
+    prompts = [*prompts, *(prompt for branch in (branches.prompts if branches else ()) for prompt in branch)]
     device = input_device(model)
     longest = max(map(len, prompts))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
@@ -152,14 +196,18 @@ def _together(
         eos_token_id=ends or None,
         use_cache=True,
     )
-    with torch.inference_mode(), _own_settings_apart(model):
+    with (
+        torch.inference_mode(),
+        _own_settings_apart(model),
+        prompts_end(model, [longest - 1] * len(prompts)),
+    ):
         out = model.generate(  # type: ignore[operator]
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             generation_config=config,
-            logits_processor=LogitsProcessorList([_Choice(model, requests, prompts, ends, pad)]),
+            logits_processor=LogitsProcessorList([_Choice(model, requests, prompts, ends, pad, branches)]),
         )
-    fresh = out[:, longest:].tolist()
+    fresh = out[: len(requests), longest:].tolist()
     return [_cut(row, request, ends, tokenizer) for row, request in zip(fresh, requests, strict=True)]
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import torch
+from torch import Tensor
 
 from evenhand.core.edits import BranchingEdit, Edit
 from evenhand.core.errors import UnsupportedRequest, UsageError
-from evenhand.core.journal import Journal
 from evenhand.core.record import ModelIdentity
 from evenhand.core.requests import (
     Choose,
@@ -21,15 +20,16 @@ from evenhand.core.requests import (
     NextToken,
     Request,
     Response,
-    Scores,
-    TextScore,
 )
+from evenhand.core.sites import Site
 from evenhand.data.cache import Progress as FetchProgress
-from evenhand.model import identity, jobs, load, masked, pieces
+from evenhand.model import identity, jobs, load, pieces
 from evenhand.model.anatomy import Anatomy
+from evenhand.model.attention import Reader, reading
 from evenhand.model.check import Choice, choose_road
-from evenhand.model.devices import accelerator, threads
-from evenhand.model.encode import Counts, Encoder, fitted_ids, requests_hash
+from evenhand.model.devices import Dtype, threads, torch_dtype, usable
+from evenhand.model.encode import Counts, Encoder, requests_hash
+from evenhand.model.encoders import classified_work, masked_work
 from evenhand.model.expand import expand
 from evenhand.model.installed import Handle, Stack
 from evenhand.model.load import Task
@@ -37,42 +37,14 @@ from evenhand.model.packed import input_device
 from evenhand.model.patch import Patch
 from evenhand.model.pieces import Piece
 from evenhand.model.plan import Budget
+from evenhand.model.traces import Pool, pooled, traced
+from evenhand.model.work import Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 LOGITS = 1 << 26
 """Numbers in the logits of a pack on the CPU (256 MiB in float32); four times as many on an accelerator."""
-
-
-@dataclass(slots=True)
-class Work:
-    """Requests, prepared: what will be run and what it costs. `run` may be called on a journal that is partly filled.
-
-    Attributes:
-        digest: hash of the texts and of how they are cut into jobs.
-        tokens: tokens that go through the model.
-        asked: tokens that answering one by one would send through it, equal requests once.
-        road: how texts are scored, with the reason if it is not the packed road.
-        counts: requests that had to be merged or cut.
-    """
-
-    work: list[jobs.Job]
-    digest: str
-    tokens: int
-    asked: int
-    road: str
-    counts: Counts
-    _assemble: Callable[[list[Any]], list[Response]]
-    _release: Callable[[], None] = lambda: None
-
-    def run(self, journal: Journal | None = None, progress: jobs.Progress | None = None) -> list[Response]:
-        """Responses in the order of the requests; each job is committed to the journal when it is done."""
-        try:
-            return self._assemble(jobs.run_jobs(self.work, journal, progress))
-        finally:
-            self._release()
 
 
 _ABLE: dict[Task, tuple[type, ...]] = {
@@ -148,10 +120,10 @@ class Model:
             DamagedModel: its files are damaged or hold NaN.
         """
         place = load.find(name, revision, progress)
-        chosen = _device(device)
+        chosen = usable(device)
         hf = load.read(
             place,
-            dtype=_dtype(dtype, chosen if device_map is None else "cuda"),
+            dtype=torch_dtype(dtype, chosen if device_map is None else "cuda"),
             device=chosen,
             device_map=device_map,
             trust_remote_code=trust_remote_code,
@@ -230,6 +202,39 @@ class Model:
             edits = list(what)
         return self._stack.push(anatomy, edits, patch, self._changed)
 
+    @contextmanager
+    def trace(self, sites: Collection[Site], *, grad: bool = False) -> Iterator[dict[Site, list[Tensor]]]:
+        """Keep the activations of these sites, [B, L, D] each, one entry per forward pass of `hf` inside.
+
+        Args:
+            sites: which; a unit of a site is ignored, the whole activation is kept.
+            grad: keep them in the graph, with their gradients; otherwise detached copies.
+        """
+        with traced(self.hf, self.anatomy, sites, grad=grad) as found:
+            yield found
+
+    def states(self, texts: Sequence[str], sites: Sequence[Site], *, pool: Pool = "mean") -> dict[Site, Tensor]:
+        """Activations of whole texts, float32 [N, D] on the CPU: the mean over the text's tokens, or the last token's.
+
+        Texts get the special tokens that the tokenizer gives them; these count as tokens. Long texts are cut.
+        """
+        return pooled(self, texts, sites, pool)
+
+    @contextmanager
+    def attention(self, layers: Collection[int], reader: Reader, *, rows: Tensor | None = None) -> Iterator[None]:
+        """Call `reader(layer, weights [B, H, R, Lk])` in every forward pass of `hf` inside.
+
+        Args:
+            layers: which layers.
+            reader: reduces the weights; it must not keep them.
+            rows: the wanted queries of each text, int [B, R]; None = all of them.
+
+        Raises:
+            UnsupportedSite: there is no such layer, or this family shows no weights.
+        """
+        with reading(self.hf, self.anatomy, layers, reader, rows):
+            yield
+
     def _changed(self) -> None:
         """What was found out about the model no longer holds."""
         self._choice = None
@@ -282,13 +287,13 @@ class Model:
                     f"It can answer: {able}."
                 )
         if self.task == "masked":
-            return self._masked(cast("Sequence[Compare]", requests))
+            return masked_work(self.hf, self.tokenizer, cast("Sequence[Compare]", requests), self.budget)
         if self.task == "classifier":
-            return self._classified(cast("Sequence[Classify]", requests))
+            return classified_work(self.hf, self.tokenizer, cast("Sequence[Classify]", requests), self.budget)
         expansion = expand(requests, self.edits)
         work = self._decoded(expansion.requests, chat)
-        inner = work._assemble
-        work._assemble = lambda results: expansion.collapse(inner(results))
+        inner = work.assemble
+        work.assemble = lambda results: expansion.collapse(inner(results))
         return work
 
     def _decoded(self, requests: Sequence[Request], chat: bool) -> Work:
@@ -337,61 +342,6 @@ class Model:
             self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in self.edits))
         return self._choice
 
-    def _masked(self, requests: Sequence[Compare]) -> Work:
-        texts = list(dict.fromkeys(text for request in requests for text in request.texts))
-        counts = Counts()
-        ids = fitted_ids(self.tokenizer, self.hf.config, texts, counts)
-        scored = [
-            tuple(t for t, special in zip(row, masked.special_mask(self.tokenizer, row), strict=True) if not special)
-            for row in ids
-        ]
-        if not all(scored):
-            raise UsageError("A text without any token cannot be scored.")
-
-        def job(row: Sequence[int]) -> jobs.Job:
-            def run() -> list[float]:
-                values = masked.pseudo_logprobs(self.hf, self.tokenizer, row, self.budget.pack)
-                return [round(value, jobs.DECIMALS) for value in values]
-
-            return jobs.Job(run, len(row) * len(row))
-
-        def assemble(results: list[Any]) -> list[Response]:
-            made = {t: TextScore(s, tuple(r)) for t, s, r in zip(texts, scored, results, strict=True)}
-            return [Scores(tuple(made[text] for text in request.texts)) for request in requests]
-
-        work = [job(row) for row in ids]
-        tokens = sum(job.tokens for job in work)
-        plan = jobs.combined([repr(ids), repr(self.budget.pack)])
-        return Work(work, plan, tokens, tokens, "one mask at a time", counts, assemble)
-
-    def _classified(self, requests: Sequence[Classify]) -> Work:
-        counts = Counts()
-        ids = fitted_ids(self.tokenizer, self.hf.config, [request.text for request in requests], counts)
-        groups = jobs.batches([len(row) for row in ids], self.budget.pack)
-        names: Any = self.hf.config.id2label
-        labels = [str(names[number]) for number in sorted(names)]
-
-        def job(group: Sequence[int]) -> jobs.Job:
-            def run() -> list[dict[str, Any]]:
-                padded = self.tokenizer.pad({"input_ids": [ids[n] for n in group]}, return_tensors="pt")
-                with torch.inference_mode():
-                    logits = self.hf(**padded.to(self.device)).logits.float()
-                rows = torch.log_softmax(logits, dim=-1).tolist()
-                return [{"labels": labels, "logprobs": [round(v, jobs.DECIMALS) for v in row]} for row in rows]
-
-            return jobs.Job(run, sum(len(ids[n]) for n in group))
-
-        def assemble(results: list[Any]) -> list[Response]:
-            made: dict[int, Response] = {}
-            for group, result in zip(groups, results, strict=True):
-                made.update(zip(group, map(jobs.classes_of, result), strict=True))
-            return [made[number] for number in range(len(requests))]
-
-        work = [job(group) for group in groups]
-        tokens = sum(job.tokens for job in work)
-        plan = jobs.combined([repr(ids), repr(groups)])
-        return Work(work, plan, tokens, tokens, "batches of texts", counts, assemble)
-
 
 def default_budget(hf: PreTrainedModel, batch_tokens: int | None) -> Budget:
     """Pack sizes for a device: tokens as asked, logits bounded by the size of the vocabulary."""
@@ -400,20 +350,3 @@ def default_budget(hf: PreTrainedModel, batch_tokens: int | None) -> Budget:
     vocabulary = hf.config.get_text_config().vocab_size if hasattr(hf.config, "get_text_config") else 1
     scored = max(1, (4 if accelerated else 1) * LOGITS // max(1, vocabulary))
     return Budget(row=min(256, pack), pack=pack, scored=min(pack, scored))
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        try:
-            torch.zeros(1, device=device).item()
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise UsageError(f"--device {device} is not usable here: {reason}. Use --device cpu or auto.") from error
-        return device
-    return accelerator() or "cpu"
-
-
-def _dtype(dtype: Dtype, device: str) -> Any:
-    if dtype == "auto":
-        return torch.float32 if device == "cpu" else "auto"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]

@@ -19,6 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from evenhand.model.packed import input_device, split, token_logprobs
 from evenhand.model.plan import Budget, Pack, Plan, Row, Text, batch_rows, digest, neighbours
+from evenhand.model.positions import prompts_end
 
 
 def plan_padded(texts: Sequence[Text], budget: Budget, *, cache: bool) -> Plan:
@@ -94,7 +95,9 @@ class PaddedRoad:
             ids, real = _pad(rest, left=False)
             depth = (real.cumsum(1) - 1 + seen.sum(1, keepdim=True)).clamp(min=0)
             gather_row, gather_column, targets = _scored(pack.texts, texts, [len(prefixes[o]) for o in owner])
-            logits = self._forward(ids, torch.cat([seen, real], dim=1), depth, device, extra)
+            ends = [texts[i].start - 1 - len(prefixes[o]) for i, o in zip(pack.texts, owner, strict=True)]
+            with prompts_end(self.model, ends):
+                logits = self._forward(ids, torch.cat([seen, real], dim=1), depth, device, extra)
         picked = logits[gather_row.to(device), gather_column.to(device)]
         values = token_logprobs(picked, torch.arange(len(picked), device=device), targets.to(device)).tolist()
         return split(values, [len(texts[i].tokens) - texts[i].start for i in pack.texts])

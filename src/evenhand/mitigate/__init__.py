@@ -1,0 +1,1 @@
+"""CHANGE: one file = one method; `controls/` holds what methods are compared with."""

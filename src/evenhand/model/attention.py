@@ -1,0 +1,262 @@
+"""Reading and changing attention weights in chosen layers, rows and heads; all the rest stays on the fast path.
+
+transformers hands queries, keys, values and an additive mask to a registered function. Ours calls what the model would
+have called (sdpa, or the model's own eager attention) for the output, and the model's own eager attention again for the
+rows or heads that somebody wants to see or to change. So soft caps, sinks, grouped queries and windows are the model's
+own. No layer's full matrix is made unless all its rows are asked for, and none outlives the callback.
+
+Families that do not ask for a registered function (Bloom, Falcon, GPT-Neo) can be read, a whole layer at a time, from
+what their attention module returns; they cannot be changed (`UnsupportedSite`).
+
+The switch to our function is counted per model: it is made for the first reader or edit and undone after the last.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from evenhand.core.edits import AttentionEdit
+from evenhand.core.errors import UnsupportedSite
+from evenhand.model.anatomy import Anatomy
+
+NAME = "evenhand"
+Reader = Callable[[int, Tensor], None]
+"""Called with the layer and its weights [B, H, R, Lk]: one row for each wanted query (R = Lq if all are)."""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """What happens at one attention module while our function is in place."""
+
+    layer: int
+    base: str
+    edits: list[AttentionEdit] = field(default_factory=list)
+    readers: list[tuple[Reader, Tensor | None]] = field(default_factory=list)
+
+
+_seats: WeakKeyDictionary[nn.Module, _Seat] = WeakKeyDictionary()
+_uses: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
+
+
+class _Heads:
+    """An attention module as its eager function sees it, reduced to heads that each have keys of their own."""
+
+    def __init__(self, module: nn.Module, heads: Sequence[int]) -> None:
+        self._module = module
+        self.num_key_value_groups = 1
+        self.training = False
+        sinks = getattr(module, "sinks", None)
+        if sinks is not None:
+            self.sinks = sinks[list(heads)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def _attend(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
+) -> tuple[Tensor, Tensor | None]:
+    """The registered function: query [B, H, Lq, K], key and value [B, G, Lk, K] to output [B, Lq, H, K]."""
+    seat = _seats[module]
+    native: Any = sys.modules[type(module).__module__].eager_attention_forward
+    base: Any = native if seat.base == "eager" else ALL_ATTENTION_FUNCTIONS[seat.base]
+    out, weights = base(module, query, key, value, attention_mask, **given)
+    for edit in seat.edits:
+        out = _edited(edit, native, module, out, query, key, value, attention_mask, given)
+    for reader, rows in seat.readers:
+        reader(seat.layer, _weights(native, module, query, key, value, attention_mask, given, rows=rows)[1])
+    return out, weights
+
+
+def _edited(
+    edit: AttentionEdit,
+    native: Any,
+    module: nn.Module,
+    out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    given: dict[str, Any],
+) -> Tensor:
+    heads = list(edit.heads)
+    changed = dict(given)
+    if edit.temperature != 1.0:
+        usual = given.get("scaling")
+        changed["scaling"] = (query.shape[-1] ** -0.5 if usual is None else usual) / edit.temperature
+    part, weights = _weights(native, module, query, key, value, mask, changed, heads=heads)
+    if edit.fn is not None:
+        group = query.shape[1] // key.shape[1]
+        values = value[:, [head // group for head in heads]]
+        part = torch.matmul(edit.fn(weights).to(values.dtype), values).transpose(1, 2)
+    out = out.clone()
+    out[:, :, heads] = part
+    return out
+
+
+def _weights(
+    native: Any,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    given: dict[str, Any],
+    *,
+    heads: Sequence[int] | None = None,
+    rows: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Output [B, R, heads, K] and weights [B, heads, R, Lk] of the model's own eager attention.
+
+    `rows` [B, R] are the wanted queries of each text; None = all of them.
+    """
+    group = query.shape[1] // key.shape[1]
+    chosen = list(range(query.shape[1])) if heads is None else list(heads)
+    owners = [head // group for head in chosen]
+    if mask is not None and mask.shape[1] > 1:
+        mask = mask[:, chosen]
+    if heads is not None:
+        query = query[:, chosen]
+    if rows is not None:
+        place = rows.to(query.device)[:, None, :, None]
+        query = query.gather(2, place.expand(-1, query.shape[1], -1, query.shape[-1]))
+        if mask is not None:
+            mask = mask.expand(query.shape[0], -1, -1, -1)
+            mask = mask.gather(2, place.expand(-1, mask.shape[1], -1, mask.shape[-1]))
+    given = {**given, "dropout": 0.0}
+    out, weights = native(_Heads(module, chosen), query, key[:, owners], value[:, owners], mask, **given)
+    return out, weights
+
+
+AttentionInterface.register(NAME, _attend)
+AttentionMaskInterface.register(NAME, eager_mask)
+
+
+def editable(hf: PreTrainedModel, anatomy: Anatomy) -> bool:
+    """Whether this family asks for a registered attention function."""
+    return bool(hf._can_set_attn_implementation()) and any(layer.attention is not None for layer in anatomy.layers)
+
+
+@contextmanager
+def edited(hf: PreTrainedModel, anatomy: Anatomy, edit: AttentionEdit) -> Iterator[None]:
+    """Put an edit in place.
+
+    Raises:
+        UnsupportedSite: this family cannot be changed here, or has no such layer or head.
+    """
+    module = _attention(anatomy, edit.layer)
+    if not editable(hf, anatomy):
+        raise UnsupportedSite(
+            f"The attention weights of {type(hf).__name__} cannot be changed: it does not use transformers' attention "
+            "interface. Whole heads can be scaled through an edit of the part 'heads'."
+        )
+    beyond = [head for head in edit.heads if not 0 <= head < anatomy.heads]
+    if beyond:
+        raise UnsupportedSite(f"There is no head {beyond[0]}: {type(hf).__name__} has {anatomy.heads}, from 0.")
+    with _switched(hf, anatomy):
+        _seats[module].edits.append(edit)
+        try:
+            yield
+        finally:
+            _seats[module].edits.remove(edit)
+
+
+@contextmanager
+def reading(
+    hf: PreTrainedModel, anatomy: Anatomy, layers: Collection[int], reader: Reader, rows: Tensor | None = None
+) -> Iterator[None]:
+    """Call `reader` in every forward pass with the weights of the chosen layers.
+
+    Args:
+        hf: the model.
+        anatomy: its parts.
+        layers: which layers.
+        reader: reduces the weights; it must not keep them.
+        rows: the wanted queries, int [B, R]; None = all. The forward passes inside must have B texts.
+
+    Raises:
+        UnsupportedSite: there is no such layer, or this family shows no weights.
+    """
+    modules = {number: _attention(anatomy, number) for number in layers}
+    with ExitStack() as undo:
+        if editable(hf, anatomy):
+            undo.enter_context(_switched(hf, anatomy))
+            for module in modules.values():
+                entry = (reader, rows)
+                _seats[module].readers.append(entry)
+                undo.callback(_seats[module].readers.remove, entry)
+        else:
+            for number, module in modules.items():
+                undo.enter_context(_returned(hf, module, number, reader, rows))
+        yield
+
+
+@contextmanager
+def _returned(
+    hf: PreTrainedModel, module: nn.Module, layer: int, reader: Reader, rows: Tensor | None
+) -> Iterator[None]:
+    """Read what an attention module returns beside its output."""
+
+    def ask(_: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return arguments, {**given, "output_attentions": True} if "output_attentions" in given else given
+
+    def read(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        found = [one for one in output[1:] if isinstance(one, Tensor) and one.dim() == 4]
+        if not found:
+            raise UnsupportedSite(f"{type(hf).__name__} does not show its attention weights.")
+        weights = found[-1]
+        if rows is not None:
+            place = rows.to(weights.device)[:, None, :, None]
+            weights = weights.gather(2, place.expand(-1, weights.shape[1], -1, weights.shape[-1]))
+        reader(layer, weights)
+
+    handles = [
+        module.register_forward_pre_hook(ask, with_kwargs=True),
+        module.register_forward_hook(read),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attention(anatomy: Anatomy, layer: int) -> nn.Module:
+    module = anatomy.layer(layer).attention
+    if module is None:
+        raise UnsupportedSite(f"{type(anatomy.hf).__name__} has no attention in layer {layer} that could be found.")
+    return module
+
+
+@contextmanager
+def _switched(hf: PreTrainedModel, anatomy: Anatomy) -> Iterator[None]:
+    """Our function in place of the model's; what it replaces is put back after the last use."""
+    before = hf.config._attn_implementation
+    if not _uses.get(hf):
+        base = before if before in ("eager", "sdpa") else "sdpa"
+        for number, layer in enumerate(anatomy.layers):
+            if layer.attention is not None:
+                _seats[layer.attention] = _Seat(number, base)
+        hf.set_attn_implementation(NAME)
+    _uses[hf] = _uses.get(hf, 0) + 1
+    try:
+        yield
+    finally:
+        _uses[hf] -= 1
+        if not _uses[hf]:
+            base = next(_seats[layer.attention].base for layer in anatomy.layers if layer.attention is not None)
+            hf.set_attn_implementation(base)
+            for layer in anatomy.layers:
+                if layer.attention is not None:
+                    _seats.pop(layer.attention, None)

@@ -1,0 +1,47 @@
+"""A branch beside the vocabulary head, with a reference that is encoded by the edited model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from evenhand.core.edits import BranchEdit
+from evenhand.core.errors import UnsupportedSite
+
+
+@contextmanager
+def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
+    """Add `edit.fn(hidden, reference)` to what the vocabulary head gives."""
+    head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if head is None:
+        raise UnsupportedSite(f"{type(hf).__name__} has no vocabulary head that a branch could stand beside.")
+    reference = reference_states(hf, edit.reference) if edit.reference else None
+
+    def add(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output + edit.fn(arguments[0], reference)
+
+    handle = head.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def reference_states(hf: PreTrainedModel, ids: tuple[int, ...]) -> Tensor:
+    """Last hidden states [R, D] of a sequence of token ids, as the vocabulary head reads them."""
+    from evenhand.model.packed import input_device
+
+    caught: list[Tensor] = []
+    head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
+    handle = head.register_forward_pre_hook(lambda _, given: caught.append(given[0].detach()))
+    try:
+        with torch.inference_mode():
+            hf(input_ids=torch.tensor([ids], device=input_device(hf)))
+    finally:
+        handle.remove()
+    return caught[0][0].clone()
