@@ -29,7 +29,7 @@ class Benchmark(Frozen, ABC):
         metrics: names of the metrics in `evenhand.metrics`, in the order of the report; the first is the headline.
         by: the group columns that estimates are broken down by, each on its own.
         tasks: kinds of models that can be measured.
-        split: name of its fixed split in `data.splits`, "" for its own name.
+        folds_of: name of its fixed split in `data.splits`, "" for its own name.
         chat: True if `--chat auto` means the chat template for instruct models; False for likelihoods of given text.
     """
 
@@ -39,7 +39,7 @@ class Benchmark(Frozen, ABC):
     metrics: ClassVar[tuple[str, ...]]
     by: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("decoder",)
-    split: ClassVar[str] = ""
+    folds_of: ClassVar[str] = ""
     chat: ClassVar[bool] = False
 
     @abstractmethod

@@ -19,7 +19,7 @@ def in_fold(benchmark: Benchmark, found: Sequence[Item], fold: Fold | None) -> t
     """
     if fold is None:
         return tuple(found)
-    name = benchmark.split or benchmark.name
+    name = benchmark.folds_of or benchmark.name
     fixed = splits.fixed()[name].folds if name in splits.fixed() else {}
     clusters = {item.cluster for item in found}
     if not clusters <= set(fixed):  # items of the user's own, or a benchmark that no method is developed on
@@ -27,7 +27,7 @@ def in_fold(benchmark: Benchmark, found: Sequence[Item], fold: Fold | None) -> t
     kept = tuple(item for item in found if fixed[item.cluster] == fold)
     if not kept:
         raise UsageError(
-            f"{benchmark.name} has no items in the fold {fold!r}: its {len(clusters)} clusters are too few to be split. "
-            "Use more items, or none of the folds."
+            f"{benchmark.name} has no items in the fold {fold!r}: its {len(clusters)} clusters are too few to be "
+            "split. Use more items, or none of the folds."
         )
     return kept

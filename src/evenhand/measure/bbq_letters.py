@@ -41,7 +41,7 @@ class BbqLetters(Benchmark):
         needs="a decoder, better one that follows instructions",
     )
     metrics: ClassVar[tuple[str, ...]] = (*_bbq.METRICS, "bbq_first_option_rate")
-    split: ClassVar[str] = "bbq"
+    folds_of: ClassVar[str] = "bbq"
     by: ClassVar[tuple[str, ...]] = _bbq.BY
     chat: ClassVar[bool] = True
 

@@ -51,7 +51,7 @@ class BbqLmEval(Benchmark):
         needs="a decoder",
     )
     metrics: ClassVar[tuple[str, ...]] = _bbq.METRICS
-    split: ClassVar[str] = "bbq"
+    folds_of: ClassVar[str] = "bbq"
     by: ClassVar[tuple[str, ...]] = _bbq.BY
 
     categories: Annotated[

@@ -37,7 +37,7 @@ class Perplexity(Benchmark):
         needs="a decoder",
     )
     metrics: ClassVar[tuple[str, ...]] = ("perplexity", "bits_per_byte")
-    split: ClassVar[str] = "gap"
+    folds_of: ClassVar[str] = "gap"
 
     text: Annotated[
         Literal["gap", "wikitext2"],

@@ -47,10 +47,10 @@ def at_site(hf: PreTrainedModel, anatomy: Anatomy, edit: ActivationEdit, change:
         shape[:] = [(hidden.shape[0], hidden.shape[1])]
 
     def replaced(x: Tensor) -> Tensor | None:
+        whole = x
         if x.dim() == 2:  # a row for each token of all texts, or, at the vocabulary head, for each wanted place
-            made = change(x.view(*shape[0], -1) if shape else x[None])
-        else:
-            made = change(x)
+            whole = x.view(*shape[0], -1) if shape else x[None]
+        made = change(whole)
         return None if made is None else made.reshape(x.shape)
 
     def before(_: nn.Module, arguments: tuple[Any, ...]) -> Any:
