@@ -1,6 +1,6 @@
 """Speed and memory of scoring, against lm-evaluation-harness and against a plain forward pass.
 
-    python benchmarks/scoring.py [--row NAME] [--items N]
+    python benchmarks/scoring.py [--row NAME] [--items N] [--rival N]
 
 All times are CPU-seconds of one thread. Each round answers the whole list of requests with evenhand (tokenising and
 planning included), then with lm-eval 0.4.13 (its best batch size of --lm-batch), then sends random tokens through
@@ -11,14 +11,13 @@ The plain forward gets rows of the texts' mean length, about 1,024 tokens a batc
 log-sum-exp at as many of its positions as evenhand needs: what a tight loop without any shared work would do.
 
     bbq3, bbq12, stereoset, crows   a sample as `--limit` draws it
-    bbq3-category, bbq12-category   all rows of one BBQ category, as a full run has them; lm-eval, which shares nothing
-                                    between items, gets every n-th of them
+    bbq3-category, bbq12-category   all rows of one BBQ category, as a full run has them; a single round
     bf16                            BBQ, evenhand in bfloat16 against float32
     memory                          peak above the loaded model, in a process of its own
 
-All rows take some twenty minutes on two cores, most of them lm-eval's. Small samples fill the last batches badly: for
-the share of the plain forward give more --items, or look at the rows of a whole category. Needs
-`pip install 'evenhand[referee]'`.
+lm-eval shares nothing between items, so it gets every n-th of them only, and speeds are compared per item. Ours needs
+the larger number: few items leave its last batches half empty. All rows take some twenty minutes, most of them
+lm-eval's. Needs `pip install 'evenhand[referee]'`.
 """
 
 from __future__ import annotations
@@ -47,22 +46,23 @@ from referee import LIMIT, Referee, largest_difference, totals
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A row against lm-eval: which benchmark, how many items by default, the target ratio, whole category or sample."""
+    """A row against lm-eval: benchmark, items by default, how many of them lm-eval gets, target, whole category."""
 
     benchmark: str
     items: int
+    rival: int
     target: float
     whole: bool = False
 
 
 T = TypeVar("T")
 AGAINST = {
-    "bbq3": Wanted("bbq", 72, 5.0),
-    "bbq12": Wanted("bbq_lm_eval", 12, 10.0),
-    "stereoset": Wanted("stereoset", 160, 1.7),
-    "crows": Wanted("crows_pairs", 160, 1.2),
-    "bbq3-category": Wanted("bbq", 12, 5.0, whole=True),
-    "bbq12-category": Wanted("bbq_lm_eval", 6, 10.0, whole=True),
+    "bbq3": Wanted("bbq", 300, 50, 5.0),
+    "bbq12": Wanted("bbq_lm_eval", 120, 10, 10.0),
+    "stereoset": Wanted("stereoset", 500, 160, 1.7),
+    "crows": Wanted("crows_pairs", 300, 160, 1.2),
+    "bbq3-category": Wanted("bbq", 0, 24, 5.0, whole=True),
+    "bbq12-category": Wanted("bbq_lm_eval", 0, 8, 10.0, whole=True),
 }
 ROWS = [*AGAINST, "bf16", "memory"]
 OF_PLAIN = 85.0
@@ -109,14 +109,13 @@ def best_batch(model: Model, requests: Sequence[Request], sizes: Sequence[int]) 
 def against(args: argparse.Namespace, wanted: Wanted) -> ledger.Json:
     """Ours, lm-eval and the plain forward in turn."""
     model = loaded(args.model, "float32")
-    count = args.items or wanted.items
+    rounds = 1 if wanted.whole else args.rounds
     if wanted.whole:
         items = list(benchmark(wanted.benchmark, categories=(args.category,)).load().items)
-        places = range(0, len(items), max(1, len(items) // count))
-        rounds = 1
     else:
+        count = args.items or wanted.items
         items = sample(benchmark(wanted.benchmark).load().items, count, seed=args.seed, name=wanted.benchmark)
-        places, rounds = range(len(items)), args.rounds
+    places = range(0, len(items), max(1, len(items) // (args.rival or wanted.rival)))
     requests, theirs = requests_of(items), requests_of([items[place] for place in places])
     batch = best_batch(model, theirs, args.lm_batch) if len(args.lm_batch) > 1 else args.lm_batch[0]
     judge, shape = Referee(model, batch=batch), shape_of(model, requests)
@@ -249,6 +248,7 @@ def main() -> None:
     parser = ledger.parser(__doc__, ROWS)
     parser.add_argument("--model", default="smollm2", help="name, hub id or folder (default: %(default)s)")
     parser.add_argument("--items", type=int, help="items of each row (default: by row)")
+    parser.add_argument("--rival", type=int, help="how many of them lm-eval gets (default: by row)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of ours, lm-eval, plain (default: %(default)s)")
     parser.add_argument("--lm-batch", type=int, nargs="+", default=[8, 16, 32], help="batch sizes to try for lm-eval")
     parser.add_argument("--category", default="Sexual_orientation", help="BBQ category (default: %(default)s)")
@@ -260,7 +260,7 @@ def main() -> None:
         return
 
     def settings(_: str) -> ledger.Json:
-        kept = ("model", "items", "rounds", "lm_batch", "category", "seed")
+        kept = ("model", "items", "rival", "rounds", "lm_batch", "category", "seed")
         return {name: getattr(args, name) for name in kept}
 
     entries = ledger.run(book, args.row or ROWS, settings, lambda row: measured(args, row), cells)
