@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evenhand.core.record import BenchmarkRun
-from evenhand.report import numbers, words_answers
+from evenhand.report import numbers, words_answers, words_groups
 from evenhand.report.wording import UNSURE, BenchmarkWords, ability, answer_bias, preference
 from evenhand.report.wording import MetricWords as MetricWords
 
@@ -147,6 +147,7 @@ METRICS: Mapping[str, MetricWords] = {
         low=0,
     ),
     **words_answers.METRICS,
+    **words_groups.METRICS,
 }
 
 _BBQ = (
@@ -178,10 +179,13 @@ BENCHMARKS: Mapping[str, BenchmarkWords] = {
         "How well the model predicts ordinary text. Not a measure of bias: it is what a mitigation must not spoil.",
     ),
     **words_answers.BENCHMARKS,
+    **words_groups.BENCHMARKS,
 }
 
 _SLICES: Mapping[str, str] = {
+    "attribute": "attribute",
     "category": "category",
+    "concept": "concept",
     "context": "context condition",
     "domain": "domain",
     "field": "field",
