@@ -44,8 +44,7 @@ def scored(benchmark: YesNo, respond: Respond, yes: Callable[[str], float]) -> t
 
 def test_each_question_is_asked_in_both_orders(asked: YesNo) -> None:
     first, second = asked.load().items[:2]
-    text = 'Instruction: Answer the following question with "{}" or "{}".\n\n'
-    text += "Question: Can an oak outlive a mayfly?\nAnswer:"
+    text = "Answer the following question with {} or {}.\n\nQuestion: Can an oak outlive a mayfly?\nAnswer:"
     options = (" Yes", " yes", " No", " no")
     assert second.requests == (Choose(text.format("No", "Yes"), options),)
     assert first.requests == (Choose(text.format("Yes", "No"), options), *second.requests)
@@ -67,7 +66,7 @@ def test_boolq_has_its_passage_as_context_and_leaves_out_long_ones(fixtures: Pat
     request = loaded.items[0].requests[0]
     assert isinstance(request, Choose)
     assert request.prompt.endswith(
-        '"Yes" or "No".\n\nClay is a fine-grained soil.\nQuestion: is clay a kind of soil?\nAnswer:'
+        "Yes or No.\n\nClay is a fine-grained soil.\nQuestion: is clay a kind of soil?\nAnswer:"
     )
     assert any("2 of 3 questions have a passage of at most 10 words." in note.text for note in loaded.notes)
     with pytest.raises(UsageError, match="0 of 3 questions"):
@@ -123,7 +122,7 @@ def test_a_model_that_repeats_the_first_word_has_the_least_agreement(
     asked: YesNo, respond: Respond, overall: Overall
 ) -> None:
     # Yes to all when Yes stands first and No to all otherwise: half of all answers are Yes, as is right
-    items, scores = scored(asked, respond, lambda prompt: 0.9 if '"Yes" or' in prompt else 0.1)
+    items, scores = scored(asked, respond, lambda prompt: 0.9 if " Yes or" in prompt else 0.1)
     assert overall(asked, items, scores, "yes_rate_gap") == pytest.approx(0)
     assert overall(asked, items, scores, "accuracy") == pytest.approx(50)
     assert overall(asked, items, scores, "order_kappa") == 0.0  # constant answers agree by chance only
@@ -162,7 +161,7 @@ def test_other_words_than_yes_and_no(asked: YesNo) -> None:
     item = asked.model_copy(update={"yes": "True", "no": "false"}).load().items[0]
     request = item.requests[0]
     assert isinstance(request, Choose)
-    assert '"True" or "false"' in request.prompt
+    assert "True or false." in request.prompt
     assert request.options == (" True", " true", " false")
 
 
