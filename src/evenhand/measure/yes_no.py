@@ -51,9 +51,9 @@ class YesNo(Benchmark):
         "the two rows with the same persons and context, one names the right person and one the wrong one, and a hash "
         "says which, so that half of the answers are Yes.",
         cautions="A model that does not know the answers can still say Yes as often as it is right: read auc and "
-        "accuracy (chance 50 %) beside the gap. The wording of the prompt moves the numbers: quotation marks around the "
-        "two words took smollm2 from 18 to 60 % Yes in one order, so compare runs of one prompt only. Base rates differ: half of the answers are Yes in BBQ, 47 % in "
-        "StrategyQA, 62 % in BoolQ.",
+        "accuracy (chance 50 %) beside the gap. The wording of the prompt moves the numbers: quotation marks around "
+        "the two words took smollm2 from 18 to 60 % Yes in one order, so compare runs of one prompt only. Base rates "
+        "differ: half of the answers are Yes in BBQ, 47 % in StrategyQA, 61 % in BoolQ's short passages.",
         needs="a decoder that follows instructions; StrategyQA and BoolQ only from a local folder",
     )
     metrics: ClassVar[tuple[str, ...]] = (
