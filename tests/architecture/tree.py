@@ -34,9 +34,17 @@ def folder(file: Path) -> str:
     return inside.parts[0] if len(inside.parts) > 1 else ""
 
 
-def imports(file: Path) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that is imported, also inside functions and for type checking only."""
+def imports(file: Path, *, types: bool = True) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that is imported, also inside functions and, if asked, for type checking only."""
+    checked = [
+        node
+        for block in ast.walk(parsed(file))
+        if isinstance(block, ast.If) and dotted(block.test).endswith("TYPE_CHECKING")
+        for node in ast.walk(block)
+    ]
     for node in ast.walk(parsed(file)):
+        if not types and node in checked:
+            continue
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield node.lineno, name.name

@@ -81,14 +81,27 @@ class _Part:
     value: Value
 
 
+def contrast(samples: Sequence[Sample], weights: Sequence[float], constant: float = 0.0) -> Sample:
+    """A weighted sum of numbers of the same clusters, which are resampled together: sum of w_i value_i + constant.
+
+    The clusters, strata and pooling of all samples must be the same.
+    """
+    ends = np.cumsum([sample.sums.shape[1] for sample in samples])
+    starts = ends - [sample.sums.shape[1] for sample in samples]
+
+    def combined(totals: Floats) -> Floats:
+        out: Floats = np.full(totals.shape[:-1], constant)
+        for sample, weight, start, end in zip(samples, weights, starts, ends, strict=True):
+            out = out + weight * sample.value(totals[..., start:end])
+        return out
+
+    sums = np.concatenate([sample.sums for sample in samples], axis=1)
+    return Sample(sums, samples[0].strata, combined, samples[0].pool)
+
+
 def change(before: Sample, after: Sample) -> Sample:
     """After minus before of the same clusters: a sample with 2K summands, in which both are resampled together."""
-
-    def difference(totals: Floats) -> Floats:
-        half = totals.shape[-1] // 2
-        return after.value(totals[..., half:]) - before.value(totals[..., :half])
-
-    return Sample(np.concatenate([before.sums, after.sums], axis=1), before.strata, difference, before.pool)
+    return contrast([before, after], [-1.0, 1.0])
 
 
 def strata_values(sample: Sample) -> Floats:

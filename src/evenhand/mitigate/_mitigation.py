@@ -62,6 +62,8 @@ class Mitigation(Frozen, ABC):
         strength: the field that makes it stronger or weaker, "" if there is none.
         grid: values of `strength` to try on the choose-fold, weakest first.
         primary: "benchmark.metric" of the numbers that it claims to better, named before anything is fitted.
+        test_on: benchmarks to measure besides those of `primary` and of the guards: where else it may help or harm.
+        rivals: names of controls that stand in the same table, fitted on the same items.
         no_sham: why there is no sham, where `shams` gives none; a report prints it.
     """
 
@@ -74,6 +76,8 @@ class Mitigation(Frozen, ABC):
     strength: ClassVar[str] = ""
     grid: ClassVar[tuple[float, ...]] = ()
     primary: ClassVar[tuple[str, ...]] = ("stereoset.ss",)
+    test_on: ClassVar[tuple[str, ...]] = ("crows_pairs",)
+    rivals: ClassVar[tuple[str, ...]] = ()
     no_sham: ClassVar[str] = ""
 
     @abstractmethod
