@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenhand.core.errors import DataError, MalformedRows, UnknownName, UsageError
+from evenhand.core.errors import DataError, MalformedRows, UsageError
 from evenhand.core.items import Item, Score, ScoreTable, Status
 from evenhand.core.requests import Choose, Response, TextScore
 from evenhand.data import splits
 from evenhand.measure._benchmark import Benchmark
+from evenhand.measure._fold import in_fold
 from evenhand.measure._plan import configured
 from evenhand.measure.yes_no import YesNo
 
@@ -198,9 +199,11 @@ def test_the_real_questions_and_how_many_have_the_answer_yes(
     assert {splits.fold(benchmark, cluster) for cluster in {item.cluster for item in items}} == set(splits.FOLDS)
 
 
-def test_no_fold_of_another_benchmark_is_claimed(asked: YesNo) -> None:
-    with pytest.raises(UnknownName):
-        splits.fold("yes_no", "Age/1")
+def test_questions_made_of_bbq_lie_in_the_folds_of_bbq(at_hand: Callable[[str], None]) -> None:
+    at_hand("bbq")
+    benchmark = YesNo()
+    kept = in_fold(benchmark, benchmark.load().items, "test")
+    assert {item.cluster for item in kept} == {c for c, fold in splits.fixed()["bbq"].folds.items() if fold == "test"}
 
 
 def test_a_random_scorer_lands_near_chance_on_real_questions(

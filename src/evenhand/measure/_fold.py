@@ -20,9 +20,12 @@ def in_fold(benchmark: Benchmark, found: Sequence[Item], fold: Fold | None) -> t
     if fold is None:
         return tuple(found)
     name = benchmark.folds_of or benchmark.name
-    fixed = splits.fixed()[name].folds if name in splits.fixed() else {}
     clusters = {item.cluster for item in found}
-    if not clusters <= set(fixed):  # items of the user's own, or a benchmark that no method is developed on
+    # yes_no makes its questions of several data sets; those of BBQ lie where BBQ's templates do
+    names = dict.fromkeys((name, *(item.origin.source for item in found)))
+    known = (splits.fixed()[one].folds for one in names if one in splits.fixed())
+    fixed = next((folds for folds in known if clusters <= set(folds)), None)
+    if fixed is None:  # items of the user's own, or a benchmark that no method is developed on
         fixed = splits.assignment(name, clusters).folds
     kept = tuple(item for item in found if fixed[item.cluster] == fold)
     if not kept:

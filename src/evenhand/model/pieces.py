@@ -23,7 +23,7 @@ class Piece:
     Attributes:
         work: the jobs.
         digest: of the texts and how they are cut.
-        asked: tokens that answering one by one would send through the model.
+        asked: tokens that answering one by one would send through the model, equal requests once.
         finish: results of the jobs to responses, by the number of the request.
     """
 
@@ -43,7 +43,8 @@ def scoring(
         scores = jobs.text_scores(packs, results, encoded.texts)
         return dict(zip(numbers, jobs.assemble(requests, encoded, scores), strict=True))
 
-    asked = sum(len(encoded.texts[n].tokens) - 1 for parts in encoded.parts for part in parts for n in part)
+    once = dict(zip(requests, encoded.parts, strict=True))  # yes_no asks some requests for two of its items
+    asked = sum(len(encoded.texts[n].tokens) - 1 for parts in once.values() for part in parts for n in part)
     return Piece(work, digest, asked, finish)
 
 
