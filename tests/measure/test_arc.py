@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -69,3 +70,18 @@ def test_the_real_files(subset: str, split: str, count: int, at_hand: Callable[[
     items = Arc(subset=subset, split=split).load().items  # type: ignore[arg-type]
     assert len(items) == len({item.cluster for item in items}) == count
     assert min(Counter(item.facts["truth"] for item in items).values()) > count / 6
+
+
+@pytest.mark.slow
+def test_prompts_are_the_very_strings_of_lm_eval(asked: Arc) -> None:
+    found = importlib.util.find_spec("lm_eval")
+    if found is None or found.origin is None:
+        pytest.skip("lm-eval is not installed: pip install 'evenhand[referee]'")
+    jinja2, yaml = pytest.importorskip("jinja2"), pytest.importorskip("yaml")
+    task = yaml.safe_load((Path(found.origin).parent / "tasks" / "arc" / "arc_easy.yaml").read_text("utf-8"))
+    assert [metric["metric"] for metric in task["metric_list"]] == ["acc", "acc_norm"]
+    compiled = jinja2.Environment().from_string(task["doc_to_text"])
+    for item in asked.load().items:
+        request = item.requests[0]
+        assert isinstance(request, Choose)
+        assert request.prompt == compiled.render(question=item.texts["question"])

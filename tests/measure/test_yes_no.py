@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from evenhand.data import splits
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._fold import in_fold
 from evenhand.measure._plan import configured
-from evenhand.measure.yes_no import YesNo
+from evenhand.measure._run import measure
+from evenhand.measure.yes_no import ORDERS, YesNo
+
+if TYPE_CHECKING:
+    from evenhand.model import Model
 
 Row = Callable[..., dict[str, object]]
 Write = Callable[[Sequence[object]], str]
@@ -222,3 +227,25 @@ def test_a_random_scorer_lands_near_chance_on_real_questions(
     assert overall(benchmark, items, scores, "yes_precision") == pytest.approx(100 * 964 / 2061, abs=600 * spread)
     assert overall(benchmark, items, scores, "auc") == pytest.approx(0.5, abs=6 * spread)
     assert overall(benchmark, items, scores, "accuracy") == pytest.approx(50, abs=400 * spread)
+
+
+def test_a_run_has_numbers_by_order_and_compares_each_question_once(
+    model: Model, bbq_file: Write, row: Row, tmp_path: Path
+) -> None:
+    disambiguated = {"context_condition": "disambig"}
+    rows = [
+        row(question_index=str(n // 2), example_id=n, label=n % 2, **disambiguated)
+        | {"question_polarity": ("neg", "nonneg")[n % 2]}
+        for n in range(24)
+    ]
+    record = measure(model, [YesNo(file=bbq_file(rows))], draws=100, out=tmp_path / "out")
+    found = {(one.metric, one.by.get("order", "")): one for one in record.estimates}
+    assert found["yes_rate_gap", ""].n_items == 48
+    assert found["order_kappa", ""].n_items == found["yes_rate_gap", "no_first"].n_items == 24
+    assert ("order_kappa", "yes_first") not in found
+    assert record.environment.chat == "on"
+    mean = sum(found["negative_confidence", order].value or 0.0 for order in ORDERS) / 2
+    assert found["negative_confidence", ""].value == pytest.approx(mean)
+    (summary,) = record.benchmarks
+    once = {request for item in YesNo(file=bbq_file(rows)).load().items for request in item.requests}
+    assert summary.tokens_asked == model.prepare(list(once), chat=True).asked  # not those of the other order again
