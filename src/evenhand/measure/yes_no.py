@@ -111,7 +111,7 @@ class YesNo(Benchmark):
             f"{' + '.join(forms(self.no))} are normalised to 1; what they had together is answer_mass.",
         )
         share = sum(question.truth for question in found) / len(found)
-        notes.append(f"The answer is {self.yes} in {100 * share:.1f} % of the {len(found)} questions.")
+        notes.append(f"The answer is {self.yes} in {100 * share:.1f} % of the {len(found):,} questions.")
         return Loaded(
             items,
             (files.use,),
@@ -154,7 +154,7 @@ class YesNo(Benchmark):
             case "boolq":
                 found, total = questions.boolq(files, self.passage_words)
                 return found, [
-                    f"{len(found)} of {total} questions have a passage of at most {self.passage_words} words."
+                    f"{len(found):,} of {total:,} questions have a passage of at most {self.passage_words} words."
                 ]
             case "bbq":
                 return questions.bbq(files), []
