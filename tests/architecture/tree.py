@@ -35,7 +35,7 @@ def folder(file: Path) -> str:
 
 
 def imports(file: Path, *, types: bool = True) -> Iterator[tuple[int, str]]:
-    """Line and full name of everything that is imported, also inside functions and, if asked, for type checking only."""
+    """Line and full name of everything that is imported, also in functions and, unless told not to, for types only."""
     checked = [
         node
         for block in ast.walk(parsed(file))

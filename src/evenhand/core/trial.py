@@ -1,4 +1,4 @@
-"""Trials: what a mitigation did, against shams and rivals, on items that it was not fitted on. `trial.json`, schema 1."""
+"""Trials: what a mitigation did, against shams and rivals, on items it was not fitted on. `trial.json`, schema 1."""
 
 from __future__ import annotations
 
