@@ -15,9 +15,9 @@ log-sum-exp at as many of its positions as evenhand needs: what a tight loop wit
     bf16                            BBQ, evenhand in bfloat16 against float32
     memory                          peak above the loaded model, in a process of its own
 
-lm-eval shares nothing between items, so it gets every n-th of them only, and speeds are compared per item. Ours needs
-the larger number: few items leave its last batches half empty. All rows take some twenty minutes, most of them
-lm-eval's. Needs `pip install 'evenhand[referee]'`.
+lm-eval shares nothing between items, so it gets some of them only, drawn at random; its items per second are its tokens
+per second over the mean tokens of an item of the whole list. Ours needs the larger number: few items leave its last
+batches half empty. All rows take some twenty minutes, most of them lm-eval's. Needs `pip install 'evenhand[referee]'`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 import ledger
@@ -115,8 +116,9 @@ def against(args: argparse.Namespace, wanted: Wanted) -> ledger.Json:
     else:
         count = args.items or wanted.items
         items = sample(benchmark(wanted.benchmark).load().items, count, seed=args.seed, name=wanted.benchmark)
-    places = range(0, len(items), max(1, len(items) // (args.rival or wanted.rival)))
+    places = _drawn(len(items), args.rival or wanted.rival, args.seed)
     requests, theirs = requests_of(items), requests_of([items[place] for place in places])
+    share = shape_of(model, theirs).asked / shape_of(model, requests).asked
     batch = best_batch(model, theirs, args.lm_batch) if len(args.lm_batch) > 1 else args.lm_batch[0]
     judge, shape = Referee(model, batch=batch), shape_of(model, requests)
     plain = Plain(model, shape, seed=args.seed)
@@ -133,29 +135,34 @@ def against(args: argparse.Namespace, wanted: Wanted) -> ledger.Json:
         same = [responses[place] for place in places]
         difference = max(difference, largest_difference(totals(same), numbers))
         ledger.note(f"round {number + 1} of {rounds}: {ours[-1]:.1f} s, lm-eval {rival[-1]:.1f} s")
-    return _summary(wanted, shape, len(items), len(places), ours, rival, bare, difference) | {"lm_batch": batch}
+    extra = {"items_of_rival": len(places), "share_of_rival": round(share, 5), "lm_batch": batch}
+    return _summary(wanted, shape, len(items), ours, [s / share for s in rival], bare, difference) | extra
+
+
+def _drawn(items: int, wanted: int, seed: int) -> list[int]:
+    """Numbers of the items that lm-eval gets, in order."""
+    return sorted(np.random.default_rng(seed).permutation(items)[:wanted].tolist())
 
 
 def _summary(
     wanted: Wanted,
     shape: Shape,
     items: int,
-    asked_of_rival: int,
     ours: Sequence[float],
     rival: Sequence[float],
     bare: Sequence[float],
     difference: float,
 ) -> ledger.Json:
-    ratios = [(items / a) / (asked_of_rival / b) for a, b in zip(ours, rival, strict=True)]
+    """Medians and ratios of CPU-seconds; `rival` as if it had been asked for all items."""
+    ratios = [b / a for a, b in zip(ours, rival, strict=True)]
     percents = [100 * shape.tokens / a / rate for a, rate in zip(ours, bare, strict=True)]
     valid = difference < LIMIT
     return {
         "items": items,
-        "items_of_rival": asked_of_rival,
         **asdict(shape),
         "largest_difference": difference,
         "ours_items_per_cpu_s": round(items / median(ours), 3),
-        "rival_items_per_cpu_s": round(asked_of_rival / median(rival), 3),
+        "rival_items_per_cpu_s": round(items / median(rival), 3),
         "ratio": round(median(ratios), 3) if valid else None,
         "ratios": [round(ratio, 3) for ratio in ratios],
         "target": wanted.target,
