@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from evenhand.core.items import Origin
 from evenhand.data.splits import bbq_cluster, boolq_cluster, strategyqa_cluster
@@ -45,7 +46,7 @@ def strategyqa(files: Files, training: bool) -> list[Question]:
     Raises:
         MalformedRows: rows that do not fit.
     """
-    part = "strategyqa_train" if training else "strategyqa"
+    part: Literal["strategyqa", "strategyqa_train"] = "strategyqa_train" if training else "strategyqa"
     path = files.paths[0]
     problems = Problems(path.name, unit="item")
     found = []
@@ -53,7 +54,7 @@ def strategyqa(files: Files, training: bool) -> list[Question]:
         qid = problems.text(number, "qid", cells.get("qid"))
         problems.new_id(number, "qid", qid)
         text = problems.text(number, "question", cells.get("question"))
-        cluster = strategyqa_cluster("strategyqa_train" if training else "strategyqa", qid)
+        cluster = strategyqa_cluster(part, qid)
         origin = Origin(files.source, path.name, number)
         truth = _truth(number, cells.get("answer"), problems)
         found.append(Question(cluster, cluster, part, cluster, origin, "", text, truth))
