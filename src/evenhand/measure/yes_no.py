@@ -38,8 +38,8 @@ class YesNo(Benchmark):
     name: ClassVar[str] = "yes_no"
     card: ClassVar[Card] = Card(
         title="Does the model say No too often, and does it answer alike when the instruction says 'No or Yes'?",
-        source="Correcting Negative Bias in Large Language Models through Negative Attention Score Alignment, Yu et "
-        "al., NAACL 2025 (https://arxiv.org/abs/2408.00137). Questions: StrategyQA, Geva et al., TACL 2021 "
+        source="Correcting Negative Bias in Large Language Models through Negative Attention Score Alignment. Yu et "
+        "al., NAACL 2025. https://arxiv.org/abs/2408.00137. Questions: StrategyQA, Geva et al., TACL 2021 "
         "(https://aclanthology.org/2021.tacl-1.21); BoolQ, Clark et al., NAACL 2019 "
         "(https://aclanthology.org/N19-1300); BBQ, Parrish et al., Findings of ACL 2022 "
         "(https://aclanthology.org/2022.findings-acl.165).",

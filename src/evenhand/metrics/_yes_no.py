@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NASA = (
-    "Correcting Negative Bias in Large Language Models through Negative Attention Score Alignment, Yu et al., NAACL "
+    "Correcting Negative Bias in Large Language Models through Negative Attention Score Alignment. Yu et al., NAACL "
     "2025. https://arxiv.org/abs/2408.00137"
 )
 COUNTED = ("said_yes", "truth")
