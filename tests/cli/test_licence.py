@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import typer
 
-from evenhand.cli import _run
+from evenhand.cli import _model
 from evenhand.cli._progress import bars
 from evenhand.core.errors import LicenceNotAccepted, UsageError
 
@@ -53,9 +53,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[str]]:
 
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
         monkeypatch.setattr(typer, "confirm", confirm)
-        request = cast("_run.Request", SimpleNamespace(model="gemma3-270m", accept_licence=False))
+        request = _model.ModelRequest("gemma3-270m")
         with bars(quiet=True) as progress:
-            _run._with_licence(load, request, lambda name: happened.append(f"accepted {name}"), progress)
+            _model._with_licence(load, request, lambda name: happened.append(f"accepted {name}"), progress)
         return happened
 
     return call

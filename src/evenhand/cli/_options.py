@@ -37,6 +37,15 @@ ModelName = Annotated[
 Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for the results.", show_default="audits/MODEL-...")
 ]
+WithPatch = Annotated[
+    Path | None,
+    typer.Option(
+        "--with",
+        metavar="PATCH",
+        help="Folder of a patch (or of a trial) to install first; the record names it.",
+        show_default=False,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="At most so many items of each benchmark: a seeded, balanced sample."),

@@ -6,24 +6,22 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from evenhand.core.errors import LicenceNotAccepted, UsageError
+from evenhand.cli._model import ModelRequest, patched
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from evenhand.cli._gates import Gate
-    from evenhand.cli._progress import Bars
     from evenhand.core.record import Record
     from evenhand.measure._benchmark import Benchmark
     from evenhand.measure._suites import Suite
-    from evenhand.model import Model
 
 GATE_FAILED, STOPPED = 3, 130
 _LONGEST = 80  # characters of a model's name that name its folder
@@ -33,19 +31,12 @@ _LONGEST = 80  # characters of a model's name that name its folder
 class Request:
     """A command line, understood."""
 
-    model: str
+    model: ModelRequest
     benchmarks: Sequence[Benchmark] | Suite
     out: Path
     limit: int | None
     seed: int
-    device: str
-    device_map: str | None
-    dtype: Literal["auto", "float32", "bfloat16", "float16"]
-    batch_tokens: int | None
     chat: Literal["auto", "on", "off"]
-    revision: str | None
-    trust_remote_code: bool
-    accept_licence: bool
     resume: bool
     quiet: bool
     json: bool
@@ -53,11 +44,16 @@ class Request:
     gate: list[str] | None
 
 
-def default_out(model: str, what: str) -> Path:
-    """`audits/MODEL-WHAT` with a name that any file system takes."""
+def default_out(model: str, what: str, home: str = "audits") -> Path:
+    """`HOME/MODEL-WHAT` with a name that any file system takes."""
     plain = os.path.basename(os.path.abspath(model)) if os.path.exists(model) else model[:_LONGEST]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-.")
-    return Path("audits") / f"{name or 'model'}-{what}"
+    return Path(home) / f"{name or 'model'}-{what}"
+
+
+def command_line() -> str:
+    """The command line as it was given, for the record."""
+    return shlex.join(["evenhand", *sys.argv[1:]])
 
 
 def run(request: Request) -> None:
@@ -103,10 +99,10 @@ def _dry_run(request: Request) -> None:
     from evenhand.cli._progress import bars
     from evenhand.measure._plan import plan
 
-    with bars(quiet=request.quiet) as progress:
-        model = loaded(request, progress)
+    with bars(quiet=request.quiet) as progress, patched(request.model, progress) as model:
         planned = plan(model, request.benchmarks, limit=request.limit, chat=request.chat, seed=request.seed)
-    show(planned, request.out, quiet=request.quiet, json=request.json)
+        progress.busy("timing one pack")
+        show(planned, request.out, quiet=request.quiet, json=request.json)
 
 
 def _measure(request: Request) -> Record:
@@ -119,17 +115,18 @@ def _measure(request: Request) -> Record:
 
     before, begun = finished(request.out), (request.out / "run.json").exists()
     with bars(quiet=request.quiet) as progress:
-        record = measure(
-            loaded(request, progress),
-            request.benchmarks,
-            limit=request.limit,
-            chat=request.chat,
-            seed=request.seed,
-            out=request.out,
-            resume=request.resume,
-            progress=progress.measuring,
-            command=shlex.join(["evenhand", *sys.argv[1:]]),
-        )
+        with patched(request.model, progress) as model:
+            record = measure(
+                model,
+                request.benchmarks,
+                limit=request.limit,
+                chat=request.chat,
+                seed=request.seed,
+                out=request.out,
+                resume=request.resume,
+                progress=progress.measuring,
+                command=command_line(),
+            )
         progress.busy("writing the report")
         page = request.out / "report.html"
         html.render(*read(request.out), page)
@@ -164,52 +161,6 @@ def _judge(record: Record, gates: Sequence[Gate]) -> None:
         print(f"Gate failed: {failure}", file=sys.stderr)
     if failures:
         raise typer.Exit(GATE_FAILED)
-
-
-def loaded(request: Request, progress: Bars) -> Model:
-    """The model; asks for a licence if somebody is there to answer."""
-    from evenhand.data import source
-
-    progress.busy("starting torch")
-    from evenhand.model import Model
-
-    def load() -> Model:
-        progress.busy(f"loading {request.model}")
-        return Model.load(
-            request.model,
-            revision=request.revision,
-            dtype=request.dtype,
-            device=request.device,
-            device_map=request.device_map,
-            batch_tokens=request.batch_tokens,
-            trust_remote_code=request.trust_remote_code,
-            progress=progress.fetching,
-        )
-
-    model = _with_licence(load, request, source.accept, progress)
-    progress.busy("reading and planning")
-    return model
-
-
-def _with_licence(
-    load: Callable[[], Model], request: Request, accept: Callable[[str], object], progress: Bars
-) -> Model:
-    if request.accept_licence:
-        from evenhand.data.source import names
-
-        if request.model in names():
-            accept(request.model)
-    try:
-        return load()
-    except LicenceNotAccepted as error:
-        if not sys.stdin.isatty():
-            raise
-        with progress.paused():
-            print(error, file=sys.stderr)
-            if not typer.confirm("Do you accept these terms?", err=True):
-                raise UsageError("The terms were not accepted; nothing was fetched.") from error
-        accept(request.model)
-        return load()
 
 
 def _rates(record: Record, console: Console) -> None:

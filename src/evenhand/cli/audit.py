@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evenhand.cli import _options as options
+from evenhand.cli._model import ModelRequest
 from evenhand.cli._run import Request, default_out, run
 from evenhand.measure._suites import SUITES
 
@@ -16,6 +17,7 @@ def audit(
     suite: Annotated[
         str, typer.Option(metavar="NAME", help=f"{', '.join(SUITES)}: see `evenhand list suites`.")
     ] = "quick",
+    with_: options.WithPatch = None,
     out: options.Out = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
@@ -41,25 +43,33 @@ def audit(
 
       evenhand audit HuggingFaceTB/SmolLM2-1.7B-Instruct --suite standard --device cuda
 
+      evenhand audit smollm2 --with trials/smollm2-leace
+
       evenhand audit ./my-model --gate 'stereoset.ss<=55' --quiet
     """
+    from evenhand.cli import _patches
     from evenhand.measure._plan import known_suite
 
+    patch = None if with_ is None else _patches.one(with_)
+    named = suite if patch is None else f"{suite}-with-{_patches.label(patch)}"
     run(
         Request(
-            model=model,
+            model=ModelRequest(
+                name=model,
+                device=device,
+                device_map=device_map,
+                dtype=dtype.value,
+                batch_tokens=batch_tokens,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                accept_licence=accept_licence,
+                patch=patch,
+            ),
             benchmarks=known_suite(suite),
-            out=out or default_out(model, suite),
+            out=out or default_out(model, named),
             limit=limit,
             seed=seed,
-            device=device,
-            device_map=device_map,
-            dtype=dtype.value,
-            batch_tokens=batch_tokens,
             chat=chat.value,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            accept_licence=accept_licence,
             resume=resume,
             quiet=quiet,
             json=json,

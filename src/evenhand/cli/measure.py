@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evenhand.cli import _options as options
+from evenhand.cli._model import ModelRequest
 from evenhand.cli._run import Request, default_out, run
 from evenhand.core.errors import UsageError
 
@@ -35,6 +36,7 @@ def measure(
             show_default=False,
         ),
     ] = None,
+    with_: options.WithPatch = None,
     out: options.Out = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
@@ -62,24 +64,33 @@ def measure(
 
       evenhand measure smollm2 --on pairs:my_pairs.csv
 
+      evenhand measure smollm2 --on stereoset --with trials/smollm2-leace
+
       evenhand measure smollm2 --on bbq --set bbq.categories=Age,Religion
     """
+    from evenhand.cli import _patches
+
     benchmarks = chosen(on, set_ or [])
+    patch = None if with_ is None else _patches.one(with_)
+    named = "-".join(benchmark.name for benchmark in benchmarks)
     run(
         Request(
-            model=model,
+            model=ModelRequest(
+                name=model,
+                device=device,
+                device_map=device_map,
+                dtype=dtype.value,
+                batch_tokens=batch_tokens,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                accept_licence=accept_licence,
+                patch=patch,
+            ),
             benchmarks=benchmarks,
-            out=out or default_out(model, "-".join(benchmark.name for benchmark in benchmarks)),
+            out=out or default_out(model, named if patch is None else f"{named}-with-{_patches.label(patch)}"),
             limit=limit,
             seed=seed,
-            device=device,
-            device_map=device_map,
-            dtype=dtype.value,
-            batch_tokens=batch_tokens,
             chat=chat.value,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            accept_licence=accept_licence,
             resume=resume,
             quiet=quiet,
             json=json,

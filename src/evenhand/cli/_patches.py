@@ -1,0 +1,83 @@
+"""Folders of patches: which one `--with` means, and what lies beside it. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from evenhand.core.errors import PatchError, UsageError
+from evenhand.core.record import PatchFile
+
+FILE = "patch.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The patches of a folder.
+
+    Attributes:
+        patches: folders of the method's patches, one for each seed.
+        shams: folders of the shams that lie beside them.
+        rivals: folders of the rivals that lie beside them.
+    """
+
+    patches: tuple[Path, ...]
+    shams: tuple[Path, ...]
+    rivals: tuple[Path, ...]
+
+
+def one(folder: Path) -> Path:
+    """The patch that `--with FOLDER` means: the folder itself, or `FOLDER/patch` of a trial.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for place in (folder, folder / "patch"):
+        if (place / FILE).is_file():
+            return place
+    raise UsageError(
+        f"--with {folder}: there is no {FILE} in it, nor in {folder / 'patch'}. Name the folder of a patch, or that of "
+        "a trial which `evenhand mitigate` wrote."
+    )
+
+
+def all_of(folder: Path) -> Found:
+    """The patch, its other seeds, and the shams and rivals that lie beside it.
+
+    Raises:
+        UsageError: there is no patch.
+    """
+    first = one(folder)
+    trial = first.parent if first.name.startswith("patch") else None
+    if trial is None:
+        return Found((first,), (), ())
+    beside = sorted(place.parent for place in trial.glob(f"*/{FILE}"))
+    own = [first] if folder == first else [place for place in beside if place.name.startswith("patch")]
+    shams, rivals = ([place for place in beside if place.name.startswith(start)] for start in ("sham", "rival"))
+    return Found(tuple(own), tuple(shams), tuple(rivals))
+
+
+def content(folder: Path) -> PatchFile:
+    """`patch.json` of a patch.
+
+    Raises:
+        PatchError: it is damaged.
+    """
+    try:
+        return PatchFile.model_validate_json((folder / FILE).read_bytes())
+    except ValidationError as error:
+        raise PatchError(f"{folder}/{FILE} is damaged: {error.errors(include_url=False)[0]['msg']}.") from error
+
+
+def label(folder: Path) -> str:
+    """What results with this patch are named after: its folder, or the trial's if that is plainly `patch`."""
+    place = folder.absolute()
+    return place.parent.name if place.name == "patch" else place.name
+
+
+def methods(folders: Sequence[Path]) -> str:
+    """Names of the methods, for the name of a folder."""
+    return "-".join(dict.fromkeys(content(folder).method for folder in folders))
