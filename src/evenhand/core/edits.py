@@ -179,10 +179,12 @@ class ScoreEdit:
         extra_requests: what else to ask for this request, e.g. its options after an empty context.
         fn: total log-probability of each option (nats), and the same for each extra request, to new totals. The change
             of an option is booked on its first token.
+        offset: what to add to the total of each option (nats) by what the request says, after `fn`; None adds nothing.
     """
 
     extra_requests: Callable[[Choose], tuple[Choose, ...]]
     fn: Callable[[tuple[float, ...], tuple[tuple[float, ...], ...]], tuple[float, ...]]
+    offset: Callable[[Choose], tuple[float, ...]] | None = None
     pointwise: ClassVar[bool] = True
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = frozenset({"Choose"})

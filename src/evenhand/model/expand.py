@@ -45,10 +45,10 @@ def expand(requests: Sequence[Request], edits: Sequence[Edit]) -> Expansion:
     def collapse(responses: list[Response]) -> list[Response]:
         rest = iter(responses[len(asked) :])
         out: list[Response] = []
-        for response, per_edit in zip(responses, extras, strict=False):
+        for request, response, per_edit in zip(asked, responses, extras, strict=False):
             for edit, group in zip(scorers, per_edit, strict=False):
                 others = [next(rest) for _ in group]
-                response = _scored(edit, response, others)
+                response = _scored(edit, request, response, others)
             out.append(response)
         return out
 
@@ -71,16 +71,18 @@ def _prompted(request: Request, edits: Sequence[Edit]) -> Request:
     return request
 
 
-def _scored(edit: ScoreEdit, response: Response, others: Sequence[Response]) -> Scores:
+def _scored(edit: ScoreEdit, request: Request, response: Response, others: Sequence[Response]) -> Scores:
+    assert isinstance(request, Choose)
     assert isinstance(response, Scores)
     totals = tuple(score.total for score in response.scores)
     further = tuple(tuple(score.total for score in other.scores) for other in others if isinstance(other, Scores))
     made = edit.fn(totals, further)
-    if len(made) != len(totals):
-        raise PatchError(f"A score edit made {len(made)} scores of {len(totals)} options.")
+    added = edit.offset(request) if edit.offset is not None else (0.0,) * len(totals)
+    if not len(made) == len(added) == len(totals):
+        raise PatchError(f"A score edit made {len(made)} scores and {len(added)} offsets of {len(totals)} options.")
     return Scores(
         tuple(
-            TextScore(score.tokens, (score.logprobs[0] + new - old, *score.logprobs[1:]))
-            for score, new, old in zip(response.scores, made, totals, strict=True)
+            TextScore(score.tokens, (score.logprobs[0] + new + more - old, *score.logprobs[1:]))
+            for score, new, more, old in zip(response.scores, made, added, totals, strict=True)
         )
     )
