@@ -15,19 +15,25 @@ if TYPE_CHECKING:
     from evenhand.measure._run import measure
     from evenhand.mitigate._fit import fit
     from evenhand.model import Model, Patch
+    from evenhand.prove._export import export
+    from evenhand.prove._prove import prove
+    from evenhand.prove._trial import trial
     from evenhand.report.load import read
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Patch", "diff", "fit", "items", "locate", "measure", "read"]
+__all__ = ["Model", "Patch", "diff", "export", "fit", "items", "locate", "measure", "prove", "read", "trial"]
 
 _HOMES = {
     "Model": "evenhand.model",
     "Patch": "evenhand.model",
     "diff": "evenhand.measure._diff",
+    "export": "evenhand.prove._export",
     "fit": "evenhand.mitigate._fit",
     "items": "evenhand.measure._items",
     "locate": "evenhand.locate._run",
     "measure": "evenhand.measure._run",
+    "prove": "evenhand.prove._prove",
+    "trial": "evenhand.prove._trial",
     "read": "evenhand.report.load",
 }
 

@@ -45,8 +45,8 @@ def diff(
         found += changes(
             type(benchmark),
             benchmark.select(),
-            _table([first[key] for key in common]),
-            _table([second[key] for key in common]),
+            table_of([first[key] for key in common]),
+            table_of([second[key] for key in common]),
             level=level,
             draws=max(draws, 1000),
             seed=first_seed,
@@ -84,7 +84,8 @@ def _rows(name: str, rows: Sequence[ItemRow]) -> dict[str, ItemRow]:
     return {row.id: row for row in rows if row.benchmark == name and row.status == Status.SCORED}
 
 
-def _table(rows: Sequence[ItemRow]) -> ScoreTable:
+def table_of(rows: Sequence[ItemRow]) -> ScoreTable:
+    """Scores of rows as columns."""
     return ScoreTable.from_columns(
         [row.values for row in rows],
         [row.groups for row in rows],

@@ -26,9 +26,9 @@ def estimates(
     table = ScoreTable.of(items, scores)
     out: list[Estimate] = []
     for metric in metrics_of(benchmark):
-        part = _restricted(table, benchmark.select().get(metric.name, {}))
+        part = restricted(table, benchmark.select().get(metric.name, {}))
         out += breakdown(
-            part, metric, _columns(part, benchmark.by), benchmark=benchmark.name, level=level, draws=draws, seed=seed
+            part, metric, columns_of(part, benchmark.by), benchmark=benchmark.name, level=level, draws=draws, seed=seed
         )
     return out
 
@@ -47,17 +47,17 @@ def changes(
     out: list[Change] = []
     for metric in metrics_of(benchmark):
         wanted = selection.get(metric.name, {})
-        first, second = _restricted(before, wanted), _restricted(after, wanted)
+        first, second = restricted(before, wanted), restricted(after, wanted)
         slices: list[dict[str, str]] = [{}]
-        columns = _columns(first, benchmark.by[:1])
+        columns = columns_of(first, benchmark.by[:1])
         slices += [{column: value} for column in columns for value in sorted(set(first.groups[column].tolist()) - {""})]
         for by in slices:
-            pair = _restricted(first, by), _restricted(second, by)
+            pair = restricted(first, by), restricted(second, by)
             out.append(paired(*pair, metric, benchmark=benchmark.name, by=by, level=level, draws=draws, seed=seed))
     return out
 
 
-def _restricted(table: ScoreTable, groups: Mapping[str, str]) -> ScoreTable:
+def restricted(table: ScoreTable, groups: Mapping[str, str]) -> ScoreTable:
     if not groups or not len(table):
         return table
     keep = np.ones(len(table), dtype=np.bool_)
@@ -66,6 +66,6 @@ def _restricted(table: ScoreTable, groups: Mapping[str, str]) -> ScoreTable:
     return table.where(keep)
 
 
-def _columns(table: ScoreTable, columns: Sequence[str]) -> list[str]:
+def columns_of(table: ScoreTable, columns: Sequence[str]) -> list[str]:
     """The columns that split this table: a column with one value would only repeat the overall number."""
     return [c for c in columns if c in table.groups and len(set(table.groups[c].tolist()) - {""}) > 1]

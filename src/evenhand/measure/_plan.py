@@ -38,6 +38,7 @@ class Part:
     work: Work
     chat: bool
     limit: int | None
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,12 @@ def plan(
     model: Model,
     benchmarks: Sequence[str | Benchmark] | Suite,
     *,
-    limit: int | None = None,
+    limit: int | Mapping[str, int] | None = None,
     chat: Chat = "auto",
     seed: int = 0,
     level: float = 0.95,
     draws: int = 10_000,
-    fold: Fold | None = None,
+    fold: Fold | Mapping[str, Fold] | None = None,
 ) -> Run:
     """Everything that `measure` would run, without running it. Arguments and errors as for `measure`."""
     from evenhand.metrics._estimate import FEWEST_DRAWS  # only here: naming benchmarks needs no scipy
@@ -87,17 +88,21 @@ def plan(
             why = f"needs a model of kind {' or '.join(benchmark.tasks)}; {model.name} is of kind {model.task}."
             skipped.append(RunNote(benchmark=benchmark.name, kind="not measured", text=why))
             continue
-        wanted = limit if limit is not None else own_limit
+        named = limit.get(benchmark.name) if isinstance(limit, Mapping) else limit
+        wanted = named if named is not None else own_limit
         loaded = benchmark.load()
-        items = sample(in_fold(benchmark, loaded.items, fold), wanted, seed=seed, name=benchmark.name)
+        part = fold.get(benchmark.name) if isinstance(fold, Mapping) else fold
+        items = sample(in_fold(benchmark, loaded.items, part), wanted, seed=seed, name=benchmark.name)
         talk = chat == "on" or (chat == "auto" and benchmark.chat and model.has_chat_template)
         work = model.prepare([request for item in items for request in item.requests], chat=talk)
-        parts.append(Part(benchmark, loaded, items, work, talk, wanted))
+        parts.append(Part(benchmark, loaded, items, work, talk, wanted, part))
     if not parts:
         raise UnsupportedRequest(
             "Nothing can be measured: " + " ".join(f"{note.benchmark} {note.text}" for note in skipped)
         )
-    facts = _facts(model, parts, seed=seed, level=level, draws=draws) | ({"fold": fold} if fold else {})
+    facts = _facts(model, parts, seed=seed, level=level, draws=draws) | (
+        {"fold": dict(fold) if isinstance(fold, Mapping) else fold} if fold else {}
+    )
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return Run(parts, facts, digest, skipped)
 

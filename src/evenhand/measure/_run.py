@@ -9,7 +9,7 @@ continues under the same plan only, or a finished one, whose record the same com
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,12 +44,12 @@ def measure(
     model: Model,
     benchmarks: Sequence[str | Benchmark] | Suite,
     *,
-    limit: int | None = None,
+    limit: int | Mapping[str, int] | None = None,
     chat: Chat = "auto",
     seed: int = 0,
     level: float = 0.95,
     draws: int = 10_000,
-    fold: Fold | None = None,
+    fold: Fold | Mapping[str, Fold] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -60,12 +60,13 @@ def measure(
     Args:
         model: the model.
         benchmarks: registered names, or configured benchmarks such as `Stereoset(task="intersentence")`, or a suite.
-        limit: at most so many items of each benchmark, a seeded sample of whole blocks over all strata.
+        limit: at most so many items of each benchmark (or by name), a seeded sample of whole blocks over all strata.
         chat: put prompts into the chat format; "auto" = where the benchmark is a conversation and the model has one.
         seed: of the sample and of the intervals.
         level: of the intervals.
         draws: bootstrap draws of each interval.
-        fold: only the items whose clusters lie in this fold of the benchmark's split.
+        fold: only the items whose clusters lie in this fold of the benchmark's split; for all benchmarks alike, or by
+            name.
         out: folder for record.json, items.jsonl and what is needed to resume; None keeps everything in memory.
         resume: go on with the unfinished run in `out`, if there is one.
         progress: called when a benchmark begins and after each pack.
@@ -121,9 +122,7 @@ def _execute(
     runs: list[BenchmarkRun] = []
     numbers = []
     notes = [*run.skipped]
-    if "fold" in run.facts:
-        text = f"Only the items of the fold {run.facts['fold']!r} were measured; how it was cut is in data/splits."
-        notes += [RunNote(benchmark=part.benchmark.name, kind="not measured", text=text) for part in run.parts]
+    notes += [_fold_note(part.benchmark.name, part.fold) for part in run.parts if part.fold]
     for number, part in enumerate(run.parts):
         since = time.perf_counter()
         name = part.benchmark.name
@@ -153,6 +152,11 @@ def _execute(
         tokens=run.tokens,
     )
     return record, rows
+
+
+def _fold_note(benchmark: str, fold: Fold) -> RunNote:
+    text = f"Only the items of the fold {fold!r} were measured; how it was cut is in data/splits."
+    return RunNote(benchmark=benchmark, kind="not measured", text=text)
 
 
 def _patches(model: Model) -> dict[str, str] | None:

@@ -54,14 +54,14 @@ def estimate(
     Raises:
         UsageError: a column that the metric needs is not in the table, or level or draws make no sense.
     """
-    _check(level, draws)
-    complete = _complete(table, metric)
-    used = _kept(table, complete)
-    sample = _sample(used, metric)
-    value, reason = _value(sample, metric, used)
+    check_settings(level, draws)
+    complete = complete_items(table, metric)
+    used = kept(table, complete)
+    sample = sample_of(used, metric)
+    value, reason = defined_value(sample, metric, used)
     found = statistics.Interval(None, None, None, 0, reason)
     if value is not None:
-        rng = _stream("estimate", seed, benchmark, metric.name, by)
+        rng = stream("estimate", seed, benchmark, metric.name, by)
         found = statistics.interval(sample, level=level, draws=draws, rng=rng, bounds=(metric.low, metric.high))
     return Estimate(
         benchmark=benchmark,
@@ -132,23 +132,23 @@ def paired(
     Raises:
         UsageError: the two tables do not hold the same clusters item by item, or as for `estimate`.
     """
-    _check(level, draws)
+    check_settings(level, draws)
     if before.cluster_names != after.cluster_names or not np.array_equal(before.clusters, after.clusters):
         raise UsageError(
             f"{benchmark}: the two runs do not hold the same items ({len(before)} before, {len(after)} after). "
             "Keep the items that both have, in the same order."
         )
-    complete = _complete(before, metric) & _complete(after, metric)
-    first, second = _kept(before, complete), _kept(after, complete)
-    samples = _sample(first, metric), _sample(second, metric)
-    (old, old_reason), (new, new_reason) = _value(samples[0], metric, first), _value(samples[1], metric, second)
+    complete = complete_items(before, metric) & complete_items(after, metric)
+    first, second = kept(before, complete), kept(after, complete)
+    samples = sample_of(first, metric), sample_of(second, metric)
+    (old, old_reason), (new, new_reason) = defined_value(samples[0], metric, first), defined_value(samples[1], metric, second)
     reasons = [f"{when}: {why}" for when, why in (("before", old_reason), ("after", new_reason)) if why]
     found, p = statistics.Interval(None, None, None, 0, "; ".join(reasons)), None
     if old is not None and new is not None:
         changed = statistics.change(*samples)
-        rng = _stream("change", seed, benchmark, metric.name, by)
+        rng = stream("change", seed, benchmark, metric.name, by)
         found = statistics.interval(changed, level=level, draws=draws, rng=rng, bounds=_change_bounds(metric))
-        p = statistics.swap_test(changed, draws=draws, rng=_stream("swap", seed, benchmark, metric.name, by))
+        p = statistics.swap_test(changed, draws=draws, rng=stream("swap", seed, benchmark, metric.name, by))
     return Change(
         benchmark=benchmark,
         metric=metric.name,
@@ -174,14 +174,14 @@ def paired(
     )
 
 
-def _check(level: float, draws: int) -> None:
+def check_settings(level: float, draws: int) -> None:
     if not 0 < level < 1:
         raise UsageError(f"The level of an interval lies between 0 and 1, e.g. 0.95; found {level}.")
     if draws < FEWEST_DRAWS:
         raise UsageError(f"An interval needs at least {FEWEST_DRAWS} draws, found {draws}.")
 
 
-def _complete(table: ScoreTable, metric: Metric) -> NDArray[np.bool_]:
+def complete_items(table: ScoreTable, metric: Metric) -> NDArray[np.bool_]:
     """Which items have a value in every column that the metric needs, bool [N]."""
     complete = np.ones(len(table), dtype=np.bool_)
     for name in metric.needs:
@@ -195,17 +195,17 @@ def _complete(table: ScoreTable, metric: Metric) -> NDArray[np.bool_]:
     return complete
 
 
-def _kept(table: ScoreTable, complete: NDArray[np.bool_]) -> ScoreTable:
+def kept(table: ScoreTable, complete: NDArray[np.bool_]) -> ScoreTable:
     return table if complete.all() else table.where(complete)
 
 
-def _sample(table: ScoreTable, metric: Metric) -> statistics.Sample:
+def sample_of(table: ScoreTable, metric: Metric) -> statistics.Sample:
     """Cluster sums of the metric; none at all for an empty table."""
     sums = metric.sums(table) if len(table) else np.empty((0, 1))
     return statistics.Sample(sums, table.strata, metric.value, metric.pool)
 
 
-def _value(sample: statistics.Sample, metric: Metric, table: ScoreTable) -> tuple[float | None, str]:
+def defined_value(sample: statistics.Sample, metric: Metric, table: ScoreTable) -> tuple[float | None, str]:
     """The number, or None and why it is undefined, naming the strata where it is."""
     values = statistics.strata_values(sample)
     value = float(np.mean(values))
@@ -231,7 +231,7 @@ def _towards(ideal: float | None, before: float | None, after: float | None) -> 
     return None if abs(nearer) <= 1e-9 else nearer > 0
 
 
-def _stream(kind: str, seed: int, benchmark: str, metric: str, by: Mapping[str, str]) -> np.random.Generator:
+def stream(kind: str, seed: int, benchmark: str, metric: str, by: Mapping[str, str]) -> np.random.Generator:
     """Generator of one number, from a hash of everything that names it."""
     name = json.dumps([kind, seed, benchmark, metric, sorted(by.items())])
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16]))

@@ -1,0 +1,113 @@
+"""What a trial measures: benchmarks with sizes for two cores, and the fold of each that nothing was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evenhand.core.errors import UsageError
+from evenhand.core.items import Item
+from evenhand.data import splits
+from evenhand.data.splits import Fold
+from evenhand.measure._benchmark import Benchmark, Loaded
+from evenhand.measure._items import items
+from evenhand.measure._plan import configured
+from evenhand.mitigate._mitigation import Mitigation
+from evenhand.prove import _guards
+
+SIZES: Mapping[str, Mapping[str, Any]] = {"perplexity": {"documents": 320}}
+"""Settings with which a benchmark is measured in a trial, where they differ from its defaults."""
+LIMITS: Mapping[str, int] = {
+    "bbq": 1000,
+    "bbq_letters": 600,
+    "yes_no": 1200,
+    "emission": 800,
+    "mmlu": 1000,
+    "arc": 1000,
+}
+"""At most so many items of the larger benchmarks, unless a limit is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """The benchmarks of a trial.
+
+    Attributes:
+        benchmarks: configured; those of the primary numbers first.
+        folds: of those benchmarks that have a split or that are fitted on; the others are measured whole.
+        limit: at most so many items, by benchmark.
+        primary: 'benchmark.metric', what the method claims to better.
+        guards: what must not get worse.
+    """
+
+    benchmarks: tuple[Benchmark, ...]
+    folds: Mapping[str, Fold]
+    limit: Mapping[str, int]
+    primary: tuple[str, ...]
+    guards: tuple[_guards.Guard, ...]
+
+    def on(self, fold: Fold) -> Tests:
+        """The same on another fold: only the benchmarks that have one, for choosing a strength."""
+        names = {number.partition(".")[0] for number in (*self.primary, *(guard.number for guard in self.guards))}
+        kept = tuple(one for one in self.benchmarks if one.name in self.folds and one.name in names)
+        return Tests(kept, dict.fromkeys(self.folds, fold), self.limit, self.primary, self.guards)
+
+    def loaded(self, seed: int) -> dict[str, Loaded]:
+        """The items that will be measured, by benchmark."""
+        return {
+            one.name: items(one, fold=self.folds.get(one.name), limit=self.limit.get(one.name), seed=seed)
+            for one in self.benchmarks
+        }
+
+
+def tests_of(
+    method: Mitigation | type[Mitigation],
+    fit_on: Benchmark | None,
+    test_on: Sequence[Benchmark | str] | None,
+    guards: Sequence[str] | None,
+    limit: int | None,
+) -> Tests:
+    """The benchmarks of a trial of this method.
+
+    Args:
+        method: names its primary numbers, and where else it may help or harm.
+        fit_on: what it is fitted on.
+        test_on: benchmarks instead of the method's own; the primary numbers are then those of them that the method
+            names, or the first number of each.
+        guards: rules instead of the usual ones.
+        limit: at most so many items of each benchmark.
+
+    Raises:
+        UnknownName: a guard is about a number that is not measured.
+        UsageError: a benchmark is named twice.
+    """
+    rules = _guards.parse(_guards.DEFAULT if guards is None else guards)
+    chosen: dict[str, Benchmark] = {}
+    for one in test_on if test_on is not None else [*(n.partition(".")[0] for n in method.primary), *method.test_on]:
+        benchmark = configured(one, SIZES.get(one, {})) if isinstance(one, str) else one
+        if benchmark.name in chosen and test_on is not None:
+            raise UsageError(f"{benchmark.name} is named twice among the benchmarks to test on.")
+        chosen.setdefault(benchmark.name, benchmark)
+    for guard in rules:
+        if guards is not None or guard.benchmark == "perplexity":
+            chosen.setdefault(guard.benchmark, configured(guard.benchmark, SIZES.get(guard.benchmark, {})))
+    rules = tuple(guard for guard in rules if guards is not None or guard.benchmark in chosen)
+    _guards.check(rules, {name: one.metrics for name, one in chosen.items()})
+    primary = tuple(number for number in method.primary if number.partition(".")[0] in chosen)
+    if test_on is not None and not primary:
+        asked = {one if isinstance(one, str) else one.name for one in test_on}
+        primary = tuple(f"{name}.{one.metrics[0]}" for name, one in chosen.items() if name in asked)
+    fitted = {fit_on.folds_of or fit_on.name} if fit_on is not None else set()
+    folds: dict[str, Fold] = {
+        name: "test"
+        for name, one in chosen.items()
+        if (one.folds_of or name) in splits.fixed() or (one.folds_of or name) in fitted
+    }
+    limits = {name: limit if limit is not None else LIMITS.get(name) for name in chosen}
+    return Tests(tuple(chosen.values()), folds, {n: x for n, x in limits.items() if x is not None}, primary, rules)
+
+
+def fit_items(fit_on: Benchmark, limit: int | None, seed: int) -> tuple[tuple[Item, ...], Fold]:
+    """Items of the fit-fold."""
+    return items(fit_on, fold="fit", limit=limit, seed=seed).items, "fit"
