@@ -71,7 +71,7 @@ def export(model: Model, patch: Patch, to: Path | str) -> ExportCheck:
         if not largest <= LIMIT:
             raise PatchError(
                 f"The merged folder was read back and scores differently: up to {largest:.2g} nats, allowed are "
-                f"{LIMIT:g}. It was not kept. Please report the model's architecture; the patch itself works with --with."
+                f"{LIMIT:g}. It was not kept. Please report the model's architecture; the patch works with --with."
             )
         os.chmod(scratch, 0o755)
         if target.exists():

@@ -45,8 +45,8 @@ def choose(
     bias = [number for number in tests.primary if number.partition(".")[0] in measured]
     if not bias:
         raise UsageError(
-            f"The primary numbers of {method.name} ({', '.join(tests.primary)}) have no fold to choose on, and choosing on "
-            "the test would be cheating. Leave --grid out."
+            f"The primary numbers of {method.name} ({', '.join(tests.primary)}) have no fold to choose on, and "
+            "choosing on the test would be cheating. Leave --grid out."
         )
     before = _numbers(_arms.run(model, f"choose {BEFORE}", None, chosen, settings, out).record)
     guards = [guard for guard in tests.guards if guard.number in before]

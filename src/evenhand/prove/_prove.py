@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evenhand.core import registry
 from evenhand.core.errors import UsageError
 from evenhand.core.journal import write_atomic
 from evenhand.core.trial import Continuation, Example, GridPoint, Judgement, Outcome, Role, Trial
@@ -86,7 +85,8 @@ def prove(
     names = [one.name for one in candidates]
     if len(set(names)) < len(names):
         raise UsageError(f"Two arms have the same name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}.")
-    tests = tests_of(registry.get(registry.kind_of(name), name), None, test_on, guards, limit)
+    cls: Any = type(patches[0].method)
+    tests = tests_of(cls, None, test_on, guards, limit)
     settings = Settings(chat, seed, level, draws, resume, command, progress)
     with ExitStack() as undo:
         folder = Path(out) if out is not None else Path(undo.enter_context(tempfile.TemporaryDirectory()))
@@ -136,7 +136,7 @@ def compared(
     found = _outcomes(pairs, [one.name for one in candidates], ours, shams, tests, settings)
     guards = guarded(found, ours, tests)
     method = next(one.patch for one in candidates if one.role == "method")
-    cls = registry.get(registry.kind_of(method.method.name), method.method.name)
+    cls: Any = type(method.method)
     judgement, by_seed = _judged(pairs, candidates, found, guards, tests, settings, cls.no_sham if not shams else "")
     fitted = method.provenance.fitted_on
     where = f", fold {fitted.fold!r}" if fitted is not None and fitted.fold else ""

@@ -1,0 +1,44 @@
+"""Nothing is tested on what it was fitted on."""
+
+from __future__ import annotations
+
+import pytest
+
+from evenhand.core.errors import Leakage
+from evenhand.core.items import Item, Origin
+from evenhand.mitigate._fit import fitted_on
+from evenhand.prove._leakage import refuse
+
+LONG = "the old clock on the wall of the station struck twelve as the last train left for the coast"
+
+
+def item(number: int, cluster: str, text: str, file: str = "a.csv") -> Item:
+    return Item(str(number), cluster, Origin("own", file, number), (), texts={"text": text})
+
+
+FITTED = fitted_on([item(1, "gender/sister", LONG), item(2, "race/x", "something short")], "stereoset", "fit")
+
+
+def test_other_clusters_rows_and_words_are_no_leak() -> None:
+    refuse(
+        FITTED, {"stereoset": [item(3, "gender/brother", "a completely different sentence about ships and harbours")]}
+    )
+
+
+def test_a_shared_cluster_is_refused() -> None:
+    with pytest.raises(Leakage, match=r"1 clusters are on both sides, e\.g\. stereoset:gender/sister"):
+        refuse(FITTED, {"stereoset": [item(9, "gender/sister", "new words")]})
+
+
+def test_the_same_cluster_name_in_another_benchmark_is_no_leak() -> None:
+    refuse(FITTED, {"crows_pairs": [item(9, "gender/sister", "quite other words than those above, all of them")]})
+
+
+def test_a_shared_row_is_refused() -> None:
+    with pytest.raises(Leakage, match=r"1 rows are on both sides, e\.g\. own/a\.csv:2"):
+        refuse(FITTED, {"other": [item(2, "somewhere", "new words here")]})
+
+
+def test_shared_words_in_other_files_are_refused() -> None:
+    with pytest.raises(Leakage, match="runs of 8 words"):
+        refuse(FITTED, {"other": [item(7, "c", "He said: " + LONG.upper(), file="b.csv")]})
