@@ -5,8 +5,10 @@ have called (sdpa, or the model's own eager attention) for the output, and the m
 rows or heads that somebody wants to see or to change. So soft caps, sinks, grouped queries and windows are the model's
 own. No layer's full matrix is made unless all its rows are asked for, and none outlives the callback.
 
-Families that do not ask for a registered function (Bloom, Falcon, GPT-Neo) can be read, a whole layer at a time, from
-what their attention module returns; they cannot be changed (`UnsupportedSite`).
+Families that do not ask for a registered function (Bloom, Falcon, GPT-Neo) can be read: from what their attention
+module hands to torch's own attention, or else from the weights that it returns. They cannot be changed
+(`UnsupportedSite`). Falcon is not asked for its weights instead: it would then compute something else than it does
+(with a mask of booleans added to the scores, or with its position biases counted twice).
 
 The switch to our function is counted per model: it is made for the first reader or edit and undone after the last.
 """
@@ -22,6 +24,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.masking_utils import eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -129,11 +133,9 @@ def _weights(
     if heads is not None:
         query = query[:, chosen]
     if rows is not None:
-        place = rows.to(query.device)[:, None, :, None]
-        query = query.gather(2, place.expand(-1, query.shape[1], -1, query.shape[-1]))
+        query = _picked(query, rows)
         if mask is not None:
-            mask = mask.expand(query.shape[0], -1, -1, -1)
-            mask = mask.gather(2, place.expand(-1, mask.shape[1], -1, mask.shape[-1]))
+            mask = _picked(mask.expand(query.shape[0], -1, -1, -1), rows)
     given = {**given, "dropout": 0.0}
     out, weights = native(_Heads(module, chosen), query, key[:, owners], value[:, owners], mask, **given)
     return out, weights
@@ -206,30 +208,78 @@ def reading(
 def _returned(
     hf: PreTrainedModel, module: nn.Module, layer: int, reader: Reader, rows: Tensor | None
 ) -> Iterator[None]:
-    """Read what an attention module returns beside its output."""
+    """Read an attention module from outside: what it hands to torch's attention, or what it returns."""
+    watch = _Watch(lambda weights: reader(layer, weights), rows)
 
-    def ask(_: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return arguments, {**given, "output_attentions": True} if "output_attentions" in given else given
+    def begin(_: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        watch.inside, watch.seen = True, False
+        asked = hf.config._attn_implementation == "eager" and "output_attentions" in given
+        return arguments, {**given, "output_attentions": True} if asked else given
 
-    def read(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+    def end(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        watch.inside = False
+        if watch.seen:
+            return
         found = [one for one in output[1:] if isinstance(one, Tensor) and one.dim() == 4]
         if not found:
             raise UnsupportedSite(f"{type(hf).__name__} does not show its attention weights.")
-        weights = found[-1]
-        if rows is not None:
-            place = rows.to(weights.device)[:, None, :, None]
-            weights = weights.gather(2, place.expand(-1, weights.shape[1], -1, weights.shape[-1]))
-        reader(layer, weights)
+        reader(layer, found[-1] if rows is None else _picked(found[-1], rows))
 
-    handles = [
-        module.register_forward_pre_hook(ask, with_kwargs=True),
-        module.register_forward_hook(read),
-    ]
-    try:
+    with ExitStack() as undo:
+        undo.enter_context(watch)
+        undo.callback(module.register_forward_pre_hook(begin, with_kwargs=True).remove)
+        undo.callback(module.register_forward_hook(end).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+class _Watch(TorchFunctionMode):
+    """Sees the calls of torch's attention while `inside` and reports their weights; the calls go on as they were."""
+
+    def __init__(self, report: Callable[[Tensor], None], rows: Tensor | None) -> None:
+        super().__init__()
+        self.report = report
+        self.rows = rows
+        self.inside = False
+        self.seen = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.inside and func is functional.scaled_dot_product_attention:
+            self.seen = True
+            self.report(_of_call(self.rows, *args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+
+def _of_call(
+    rows: Tensor | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    **_: Any,
+) -> Tensor:
+    """Weights [B, H, R, Lk] of a call of torch's attention; its masks hold booleans or are added."""
+    lengths = query.shape[-2], key.shape[-2]
+    if is_causal:
+        attn_mask = torch.ones(lengths, dtype=torch.bool, device=query.device).tril()[None, None]
+    if rows is not None:
+        query = _picked(query, rows)
+        if attn_mask is not None:
+            attn_mask = _picked(attn_mask.expand(query.shape[0], -1, -1, -1), rows)
+    if key.shape[1] not in (1, query.shape[1]):
+        key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+
+
+def _picked(tensor: Tensor, rows: Tensor) -> Tensor:
+    """The rows [B, R] of each text: [B, H, L, n] to [B, H, R, n]."""
+    place = rows.to(tensor.device)[:, None, :, None]
+    return tensor.gather(2, place.expand(-1, tensor.shape[1], -1, tensor.shape[-1]))
 
 
 def _attention(anatomy: Anatomy, layer: int) -> nn.Module:
