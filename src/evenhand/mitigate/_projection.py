@@ -1,0 +1,105 @@
+"""Projections of the hidden state: how they are fitted layer by layer, kept in a patch, and put into a model.
+
+A projection takes x to x - s * (x - centre) right^T left^T, with left [D, r], right [r, D], centre [D] and strength s.
+For an orthogonal one left is an orthonormal basis, right its transpose and centre 0; then only left is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from evenhand.core.edits import ActivationEdit
+from evenhand.core.errors import UsageError
+from evenhand.core.sites import FINAL, Part, Site
+from evenhand.mitigate._contrast import Pair
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evenhand.model import Model
+
+Rule = Callable[["Tensor", "Tensor"], "tuple[Mapping[str, Tensor], str]"]
+"""States of the first and of the second texts, float32 [N, D] each, to left (and right, centre) and a remark."""
+
+
+def sites_of(layers: Sequence[int], model: Model) -> list[Site]:
+    """The last hidden state if no layers are named, else the residual stream after each of them.
+
+    Raises:
+        UnsupportedSite: there is no such layer.
+    """
+    if not layers:
+        return [FINAL]
+    sites = [Site(layer, Part.RESIDUAL) for layer in sorted(set(layers))]
+    for site in sites:
+        model.anatomy.module(site)
+    return sites
+
+
+def fit_projections(
+    model: Model, pairs: Sequence[Pair], sites: Sequence[Site], rule: Rule
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Tensors of each site by name, and remarks. A later layer is fitted with the earlier ones projected in full."""
+    texts = [pair.first for pair in pairs] + [pair.second for pair in pairs]
+    tensors: dict[str, Tensor] = {}
+    notes: list[str] = []
+    with ExitStack() as undo:
+        for site in sites:
+            states = model.states(texts, [site])[site]
+            learned, remark = rule(states[: len(pairs)], states[len(pairs) :])
+            made = {f"{site}.{name}": tensor.float().contiguous() for name, tensor in learned.items()}
+            share = 100 * _removed(states, learned)
+            notes.append(
+                f"{site}: what is taken out holds {share:.1f} % of the variance of the states. {remark}".strip()
+            )
+            tensors |= made
+            if site != sites[-1]:
+                undo.enter_context(model.install(projections(made, 1.0)))
+    return tensors, notes
+
+
+def projections(tensors: Mapping[str, Tensor], strength: float) -> list[ActivationEdit]:
+    """One edit for each site that the tensors name."""
+    sites = [Site.parse(name.removesuffix(".left")) for name in tensors if name.endswith(".left")]
+    return [ActivationEdit(site, _projected(tensors, site, strength)) for site in sorted(sites)]
+
+
+def _projected(tensors: Mapping[str, Tensor], site: Site, strength: float) -> Callable[[Tensor], Tensor]:
+    left = tensors[f"{site}.left"]
+    right = tensors.get(f"{site}.right", left.T)
+    centre = tensors.get(f"{site}.centre")
+
+    def project(x: Tensor) -> Tensor:
+        """[B, L, D] to [B, L, D]; computed in float32 at least."""
+        from torch import float32, promote_types
+
+        wide = x.to(promote_types(x.dtype, float32))
+        delta = wide if centre is None else wide - centre.to(wide)
+        return (wide - strength * (delta @ right.T.to(wide)) @ left.T.to(wide)).to(x.dtype)
+
+    return project
+
+
+def _removed(states: Tensor, learned: Mapping[str, Tensor]) -> float:
+    """Share of the squared distance from the mean that lies in the directions which are taken out."""
+    import torch
+
+    basis = torch.linalg.qr(learned["left"].double()).Q
+    centred = states.double() - states.double().mean(0)
+    whole = float(centred.square().sum())
+    return float((centred @ basis).square().sum()) / whole if whole else 0.0
+
+
+def check_rank(name: str, rank: int, model: Model) -> None:
+    """Make sure that something of the hidden state is left.
+
+    Raises:
+        UsageError: nothing would be.
+    """
+    if rank >= model.anatomy.hidden:
+        raise UsageError(
+            f"{name} was asked to take {rank} directions out of a hidden state of {model.anatomy.hidden}. Ask for "
+            "fewer."
+        )
