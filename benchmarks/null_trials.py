@@ -92,10 +92,14 @@ def rates(found: dict[tuple[str, str], Verdict], names: list[str]) -> dict[str, 
 
 
 def power(terms: int) -> dict[str, Any]:
-    """Rate of p <= 0.05 for a true change as large as what the samples say they can find."""
+    """Rate of p <= 0.05 for a true change as large as what its own samples say they can find.
+
+    A change makes the samples noisier, so the size is looked for where what is stated equals what is made.
+    """
     rng = np.random.default_rng(terms)
-    stated = [_one(rng, terms, 0.0)[1] for _ in range(100)]
-    size = float(np.median(stated))
+    size = 0.0
+    for _ in range(4):
+        size = float(np.median([_one(rng, terms, size)[1] for _ in range(100)]))
     hits = [_one(rng, terms, size)[0] <= 0.05 for _ in range(SIMULATIONS)]
     false = [_one(rng, terms, 0.0)[0] <= 0.05 for _ in range(SIMULATIONS)]
     return {

@@ -352,12 +352,13 @@ def test_holm_multiplies_and_never_decreases() -> None:
 
 
 def test_the_detectable_change_is_two_point_eight_standard_errors() -> None:
-    assert detectable(10.0, 0.95) == pytest.approx(28.016, abs=1e-3)
+    assert detectable(10.0, 0.95, 10**9) == pytest.approx(28.016, abs=1e-3)
+    assert detectable(10.0, 0.95, 30) == pytest.approx(20.452 + 8.543, abs=2e-3)  # t table, 29 degrees of freedom
 
 
 def test_a_true_change_of_detectable_size_is_found_in_about_80_percent_of_samples() -> None:
     rng = np.random.default_rng(8)
-    size = detectable(1 / math.sqrt(60), 0.95)
+    size = detectable(1 / math.sqrt(60), 0.95, 60)
     found = 0
     for _ in range(300):
         got = interval(one_stratum(with_counts(list(rng.normal(size, 1, size=60)))), level=0.95, draws=199, rng=rng)

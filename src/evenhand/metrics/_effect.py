@@ -103,7 +103,7 @@ def effect(
         low=interval.low,
         high=interval.high,
         p=p,
-        detectable=None if interval.se is None else statistics.detectable(interval.se, level),
+        detectable=None if interval.se is None else statistics.detectable(interval.se, level, len(first.sample.sums)),
         reason=interval.reason,
     )
 
@@ -143,7 +143,9 @@ def mean_change(
             "towards_ideal": None
             if metric.ideal is None
             else abs(mean - metric.ideal) < abs(runs[0].value - metric.ideal),
-            "detectable": None if interval.se is None else statistics.detectable(interval.se, level),
+            "detectable": None
+            if interval.se is None
+            else statistics.detectable(interval.se, level, len(runs[0].sample.sums)),
             "p": None,
             "draws": interval.draws,
             "method": f"mean of {len(after)} seeds, {one.method}",

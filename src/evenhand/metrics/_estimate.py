@@ -141,7 +141,10 @@ def paired(
     complete = complete_items(before, metric) & complete_items(after, metric)
     first, second = kept(before, complete), kept(after, complete)
     samples = sample_of(first, metric), sample_of(second, metric)
-    (old, old_reason), (new, new_reason) = defined_value(samples[0], metric, first), defined_value(samples[1], metric, second)
+    (old, old_reason), (new, new_reason) = (
+        defined_value(samples[0], metric, first),
+        defined_value(samples[1], metric, second),
+    )
     reasons = [f"{when}: {why}" for when, why in (("before", old_reason), ("after", new_reason)) if why]
     found, p = statistics.Interval(None, None, None, 0, "; ".join(reasons)), None
     if old is not None and new is not None:
@@ -162,7 +165,7 @@ def paired(
         ideal=metric.ideal,
         unit=metric.unit,
         towards_ideal=_towards(metric.ideal, old, new),
-        detectable=None if found.se is None else statistics.detectable(found.se, level),
+        detectable=None if found.se is None else statistics.detectable(found.se, level, len(first.cluster_names)),
         p=p,
         n_items=len(first),
         n_clusters=len(first.cluster_names),
