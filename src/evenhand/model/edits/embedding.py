@@ -19,11 +19,11 @@ def embedding(hf: PreTrainedModel, edit: EmbeddingEdit) -> Iterator[None]:
     """Put the rows in place. To untie, the head keeps the old weight and the embedding gets a copy of its own."""
     table: Any = hf.get_input_embeddings()
     before: nn.Parameter = table.weight
+    rows = _rows(edit, before)
     untie = edit.head == "untie" and tied(hf)
     if untie:
         table.weight = nn.Parameter(before.detach().clone(), requires_grad=before.requires_grad)
     weight: Tensor = table.weight
-    rows = _rows(edit, weight)
     kept = weight.detach().index_select(0, rows)
     try:
         with torch.no_grad():

@@ -18,6 +18,7 @@ from evenhand.core.errors import PatchError
 def weight(hf: PreTrainedModel, edit: WeightEdit) -> Iterator[None]:
     """Add the change; a copy of what it touches is kept and copied back, since subtracting would leave rounding."""
     parameter = parameter_of(hf, edit.param)
+    check_shape(parameter, edit)
     kept = _touched(parameter, edit).detach().clone()
     add(parameter, edit)
     try:
@@ -43,31 +44,48 @@ def parameter_of(hf: PreTrainedModel, name: str) -> Tensor:
     return parameter
 
 
+def check_shape(parameter: Tensor, edit: WeightEdit) -> None:
+    """Make sure that a change fits.
+
+    Raises:
+        PatchError: its shape is not that of the parameter.
+    """
+    shape, delta = tuple(parameter.shape), edit.delta
+    match delta:
+        case LowRank(up, down):
+            found = (*up.shape[:-1], *down.shape[1:]) if up.shape[-1:] == down.shape[:1] else None
+            fits, said = found == shape, f"up {tuple(up.shape)} and down {tuple(down.shape)}"
+        case Dense(whole):
+            fits, said = tuple(whole.shape) == shape, str(tuple(whole.shape))
+        case Slice(axis, index, values):
+            fits = 0 <= axis < len(shape) and all(0 <= place < shape[axis] for place in index)
+            fits = fits and tuple(values.shape) == (*shape[:axis], len(index), *shape[axis + 1 :])
+            said = f"{len(index)} entries along axis {axis} with values {tuple(values.shape)}"
+        case _:
+            assert_never(delta)
+    if not fits:
+        raise PatchError(f"The change of {edit.param!r} does not fit its shape {shape}: {said}.")
+
+
 def add(parameter: Tensor, edit: WeightEdit) -> None:
     """Add the change for good.
 
     Raises:
         PatchError: its shape is not that of the parameter.
     """
+    check_shape(parameter, edit)
     delta = edit.delta
-    try:
-        with torch.no_grad():
-            match delta:
-                case LowRank(up, down):
-                    change = up.to(parameter.device, torch.float32) @ down.to(parameter.device, torch.float32)
-                    parameter.add_(change.to(parameter.dtype))
-                case Dense(whole):
-                    if whole.shape != parameter.shape:
-                        raise RuntimeError(f"{tuple(whole.shape)} is not {tuple(parameter.shape)}")
-                    parameter.add_(whole.to(parameter.device, parameter.dtype))
-                case Slice(axis, _, values):
-                    parameter.index_add_(axis, _index(delta, parameter), values.to(parameter.device, parameter.dtype))
-                case _:
-                    assert_never(delta)
-    except (RuntimeError, IndexError) as error:
-        raise PatchError(
-            f"The change of {edit.param!r} does not fit its shape {tuple(parameter.shape)}: {error}"
-        ) from error
+    with torch.no_grad():
+        match delta:
+            case LowRank(up, down):
+                change = up.to(parameter.device, torch.float32) @ down.to(parameter.device, torch.float32)
+                parameter.add_(change.to(parameter.dtype))
+            case Dense(whole):
+                parameter.add_(whole.to(parameter.device, parameter.dtype))
+            case Slice(axis, _, values):
+                parameter.index_add_(axis, _index(delta, parameter), values.to(parameter.device, parameter.dtype))
+            case _:
+                assert_never(delta)
 
 
 def _touched(parameter: Tensor, edit: WeightEdit) -> Tensor:
