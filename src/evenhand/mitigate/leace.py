@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -78,12 +79,19 @@ class Leace(Mitigation):
 def _eraser(first: Tensor, second: Tensor) -> tuple[dict[str, Tensor], str]:
     """The package's eraser of the labels, from states [N, D]."""
     import torch
-    from concept_erasure import LeaceFitter
 
     x = torch.cat([first, second]).double()
     labels = torch.cat([torch.ones(len(first)), torch.zeros(len(second))]).double()
-    eraser = LeaceFitter.fit(x, labels[:, None]).eraser
+    eraser = package().LeaceFitter.fit(x, labels[:, None]).eraser
     gap = first.double().mean(0) - second.double().mean(0)
     spread = (x - x.mean(0)).square().sum(1).mean().sqrt()
     remark = f"The means of the two groups were {float(gap.norm() / spread.clamp_min(1e-300)):.2f} spreads apart."
     return {"left": eraser.proj_left, "right": eraser.proj_right, "centre": eraser.bias}, remark
+
+
+def package() -> Any:
+    """The module `concept_erasure`, imported without the warning that torch gives for its use of `torch.jit`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import concept_erasure
+    return concept_erasure

@@ -34,8 +34,8 @@ class SentenceDebias(Mitigation):
         formula="r = mean of the text's hidden states, length 1; V = first `dim` principal components of r - (mean of "
         "the pair); h' = h - strength * V V^T h for every token",
         differs="Sentences are cut out of the snippets of GAP and swapped by our own table, two texts each; the "
-        "sources take Wikipedia and other corpora. Special tokens count in the mean. strength below 1 and residual streams "
-        "of inner layers are ours; with several layers each is fitted with the earlier ones projected.",
+        "sources take Wikipedia and other corpora. Special tokens count in the mean. strength below 1 and residual "
+        "streams of inner layers are ours; with several layers each is fitted with the earlier ones projected.",
         cautions="Fitted on gender as English pairs of words tell it; StereoSet and CrowS-Pairs hold other kinds of "
         "bias too. What a linear direction does not hold stays.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
