@@ -84,7 +84,8 @@ def assignment(benchmark: str, clusters: Iterable[str]) -> Assignment:
     strata: dict[str, list[tuple[bytes, str]]] = {}
     for cluster in set(clusters):
         key = hashlib.sha256(f"{RULE}/{benchmark}/{cluster}".encode()).digest()
-        strata.setdefault(cluster.partition("/")[0], []).append((key, cluster))
+        stratum, slash, _ = cluster.partition("/")
+        strata.setdefault(stratum if slash else "", []).append((key, cluster))
     folds: dict[str, Fold] = {}
     for members in strata.values():
         for rank, (_, cluster) in enumerate(sorted(members)):

@@ -90,8 +90,9 @@ def tests_of(
             raise UsageError(f"{benchmark.name} is named twice among the benchmarks to test on.")
         chosen.setdefault(benchmark.name, benchmark)
     for guard in rules:
-        if guards is not None or guard.benchmark == "perplexity":
-            chosen.setdefault(guard.benchmark, configured(guard.benchmark, SIZES.get(guard.benchmark, {})))
+        wanted = guards is not None or guard.benchmark == "perplexity"
+        if wanted and guard.benchmark not in chosen:
+            chosen[guard.benchmark] = configured(guard.benchmark, SIZES.get(guard.benchmark, {}))
     rules = tuple(guard for guard in rules if guards is not None or guard.benchmark in chosen)
     _guards.check(rules, {name: one.metrics for name, one in chosen.items()})
     primary = tuple(number for number in method.primary if number.partition(".")[0] in chosen)
