@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +50,15 @@ def tests() -> Tests:
     return Tests((Stereoset(task="intrasentence"),), {"stereoset": "fit"}, {}, ("stereoset.ss",), guards)
 
 
-def null(rank: int, patches: int) -> dict[str, Any]:
-    """Verdicts of all ordered pairs of random patches."""
-    settings = Settings("off", 0, 0.95, DRAWS, False, "", None)
+def null(rank: int, patches: int, folder: Path) -> dict[str, Any]:
+    """Verdicts of all ordered pairs of random patches; runs that are in the folder are read back."""
+    settings = Settings("off", 0, 0.95, DRAWS, True, "", None)
     model = eh.Model.load("smollm2")
-    runs: dict[str, Measured] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        runs[BEFORE] = _arms.run(model, BEFORE, None, tests(), settings, Path(scratch))
-        for seed in range(patches):
-            patch = eh.fit(model, RandomDirection(sites=(SITE,), rank=rank), seed=seed)
-            runs[str(seed)] = _arms.run(model, str(seed), patch, tests(), settings, Path(scratch))
-            ledger.note(f"rank {rank}: patch {seed + 1} of {patches}")
+    runs: dict[str, Measured] = {BEFORE: _arms.run(model, BEFORE, None, tests(), settings, folder)}
+    for seed in range(patches):
+        patch = eh.fit(model, RandomDirection(sites=(SITE,), rank=rank), seed=seed)
+        runs[str(seed)] = _arms.run(model, f"rank {rank} seed {seed}", patch, tests(), settings, folder)
+        ledger.note(f"rank {rank}: patch {seed + 1} of {patches}")
     paired = pair(tests().benchmarks[0], runs)
     names = [str(seed) for seed in range(patches)]
     limits = guarded(outcomes(paired, names, [], [], tests(), settings), names, tests())
@@ -162,7 +159,7 @@ def main() -> None:
     def measure(row: str) -> ledger.Json:
         if row == "power":
             return {"rows": [power(terms) for terms in (30, 80)]}
-        return json.loads(json.dumps(null(RANKS[row], options.patches)))  # type: ignore[no-any-return]
+        return json.loads(json.dumps(null(RANKS[row], options.patches, options.out / book.name)))  # type: ignore[no-any-return]
 
     ledger.run(book, options.row or ROWS, lambda row: {"patches": options.patches}, measure, cells)
 

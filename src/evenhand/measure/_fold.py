@@ -12,25 +12,29 @@ from evenhand.measure._benchmark import Benchmark
 
 
 def in_fold(benchmark: Benchmark, found: Sequence[Item], fold: Fold | None) -> tuple[Item, ...]:
-    """Those items whose clusters lie in a fold: the fixed one where there is one, else what the rule makes of them.
+    """Those items whose clusters lie in a fold.
+
+    A cluster lies where the fixed split of the benchmark, or else of the data set that the item comes from, has it:
+    questions that are made of BBQ's rows lie where BBQ's templates do. What no fixed split knows (items of the user's
+    own, prompts that come with evenhand) is split by the rule.
 
     Raises:
-        UsageError: none does.
+        UsageError: no item does.
     """
     if fold is None:
         return tuple(found)
     name = benchmark.folds_of or benchmark.name
-    clusters = {item.cluster for item in found}
-    # yes_no makes its questions of several data sets; those of BBQ lie where BBQ's templates do
-    names = dict.fromkeys((name, *(item.origin.source for item in found)))
-    known = (splits.fixed()[one].folds for one in names if one in splits.fixed())
-    fixed = next((folds for folds in known if clusters <= set(folds)), None)
-    if fixed is None:  # items of the user's own, or a benchmark that no method is developed on
-        fixed = splits.assignment(name, clusters).folds
-    kept = tuple(item for item in found if fixed[item.cluster] == fold)
+    folds: dict[str, Fold] = {}
+    for item in found:
+        for split in (name, item.origin.source):
+            if split in splits.fixed() and item.cluster in splits.fixed()[split].folds:
+                folds.setdefault(item.cluster, splits.fixed()[split].folds[item.cluster])
+    rest = {item.cluster for item in found} - set(folds)
+    folds |= splits.assignment(name, rest).folds
+    kept = tuple(item for item in found if folds[item.cluster] == fold)
     if not kept:
         raise UsageError(
-            f"{benchmark.name} has no items in the fold {fold!r}: its {len(clusters)} clusters are too few to be "
+            f"{benchmark.name} has no items in the fold {fold!r}: its {len(folds)} clusters are too few to be "
             "split. Use more items, or none of the folds."
         )
     return kept

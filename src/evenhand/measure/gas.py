@@ -56,6 +56,7 @@ class Gas(Benchmark):
         "perplexity_listed",
         "perplexity_unlisted",
     )
+    folds_of: ClassVar[str] = "gap"
     by: ClassVar[tuple[str, ...]] = ("kind",)
 
     prompts: Annotated[
