@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.fixtures import tiny
+from tests.fixtures.by_hand import NEAR, draw, greedy, logits, made, near, plainly, scores, totals
 from tests.fixtures.untouched import untouched
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -25,9 +26,8 @@ from evenhand.core.edits import (
     WeightEdit,
 )
 from evenhand.core.errors import PatchError, UnsupportedSite
-from evenhand.core.requests import Choose, Compare, Complete, Completion, NextToken, Scores, WordScores
+from evenhand.core.requests import Choose, Compare, Complete, Completion, NextToken
 from evenhand.core.sites import FINAL, Part, Site
-from evenhand.model import Model
 
 FAMILIES = ["llama", "gpt2", "gpt_neox", "gemma3", "opt", "falcon", "bloom"]
 PATHS = {
@@ -47,76 +47,11 @@ REQUESTS = [
     Compare(("the cat is good", "a dog is walking on a mat. the end")),
     NextToken("is the dog big?", (" Yes", " No")),
 ]
-NEAR = 1e-4
 
 
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def made(hf: PreTrainedModel) -> Model:
-    """The network as a model whose parts are known, so that no later pass looks for them."""
-    model = Model.wrap(hf, tiny.tokenizer(), batch_tokens=128)
-    assert model.anatomy.layers
-    return model
-
-
-def logits(hf: PreTrainedModel, ids: Tensor = IDS) -> Tensor:
-    with torch.inference_mode():
-        found: Tensor = hf(ids).logits
-    return found
-
-
-def totals(model: Model) -> list[float]:
-    """All log-probabilities (nats) of `REQUESTS`."""
-    found: list[float] = []
-    for answer in model.answer(REQUESTS):
-        match answer:
-            case Scores(scores):
-                found += [score.total for score in scores]
-            case WordScores(logprobs):
-                found += logprobs
-    return found
-
-
-def one_by_one(hf: PreTrainedModel, after: Callable[[Tensor], Tensor] = lambda x: x) -> list[float]:
-    """The same by one plain forward pass each, with the logits changed by `after`."""
-    tokenizer, found = tiny.tokenizer(), []
-
-    def score(prompt: str, text: str, *, first: bool = False) -> float:
-        before = tokenizer(prompt).input_ids
-        ids = tokenizer(prompt + text).input_ids
-        ids = ids[: len(before) + 1] if first else ids
-        logprobs = after(logits(hf, torch.tensor([ids]))).double().log_softmax(-1)[0]
-        return float(sum(logprobs[place - 1, ids[place]] for place in range(len(before), len(ids))))
-
-    for request in REQUESTS:
-        match request:
-            case Choose(prompt, options):
-                found += [score(prompt, option) for option in options]
-            case Compare(texts):
-                found += [score("", text) for text in texts]
-            case NextToken(prompt, words):
-                found += [score(prompt, word, first=True) for word in words]
-    return found
-
-
-def greedy(hf: PreTrainedModel, prompt: str, steps: int) -> list[int]:
-    """Tokens by plain forward passes without a cache."""
-    ids = list(tiny.tokenizer()(prompt).input_ids)
-    begun = len(ids)
-    for _ in range(steps):
-        ids.append(int(logits(hf, torch.tensor([ids]))[0, -1].argmax()))
-    return ids[begun:]
-
-
-def near(found: list[float], wanted: list[float]) -> bool:
-    return max(abs(a - b) for a, b in zip(found, wanted, strict=True)) < NEAR
 
 
 # Activations
@@ -157,20 +92,20 @@ def test_an_activation_edit_is_a_plain_hook_at_its_site(family: str, part: Part)
 
     site = FINAL if part is Part.FINAL else Site(1, part)
     model = made(hf)
-    plain = totals(model)
+    plain = totals(model.answer(REQUESTS))
     with untouched(hf):
         with model.install([ActivationEdit(site, change)]):
-            found, scored = logits(hf), totals(model)
+            found, scored = logits(hf, IDS), totals(model.answer(REQUESTS))
             written = model.answer([Complete("the cat sat", 4)] if part is Part.MLP else [])
         if part is Part.MLP:
-            assert totals(model) == plain
+            assert totals(model.answer(REQUESTS)) == plain
     by_hand(hf, family, part, change)
-    assert torch.equal(found, logits(hf))
-    assert near(scored, one_by_one(hf))
+    assert torch.equal(found, logits(hf, IDS))
+    assert near(scored, scores(REQUESTS, plainly(hf)))
     assert not near(scored, plain)
     for one in written:
         assert isinstance(one, Completion)
-        assert list(one.tokens) == greedy(hf, "the cat sat", 4)[: len(one.tokens)]
+        assert list(one.tokens) == greedy("the cat sat", 4, plainly(hf))[: len(one.tokens)]
 
 
 def test_an_activation_has_texts_tokens_and_numbers_wherever_it_is(family: str) -> None:
@@ -219,9 +154,9 @@ def test_a_weight_edit_adds_and_puts_back_the_same_bits(family: str, kind: str) 
         twin.get_parameter(parameter(family)).add_(whole)
     model = made(hf)
     with untouched(hf), model.install([WeightEdit(parameter(family), deltas[kind])]):
-        assert torch.allclose(logits(hf), logits(twin), atol=NEAR)
+        assert torch.allclose(logits(hf, IDS), logits(twin, IDS), atol=NEAR)
         if kind == "low rank":
-            assert near(totals(model), one_by_one(twin))
+            assert near(totals(model.answer(REQUESTS)), scores(REQUESTS, plainly(twin)))
             model.answer([Complete("the cat", 4)])
 
 
@@ -231,7 +166,7 @@ def test_bits_come_back_after_an_error_and_in_half_precision() -> None:
     with untouched(hf), pytest.raises(KeyboardInterrupt), made(hf).install([edit]):
         raise KeyboardInterrupt
     with untouched(hf), made(hf).install([edit, edit]), made(hf).install([edit]):
-        assert logits(hf).isfinite().all()
+        assert logits(hf, IDS).isfinite().all()
 
 
 def test_a_bias_and_a_norm_can_be_changed() -> None:
@@ -245,7 +180,7 @@ def test_a_bias_and_a_norm_can_be_changed() -> None:
             twin.get_parameter(name).add_(draw(32))
         twin.get_parameter("transformer.h.1.mlp.c_proj.bias")[4] += 1.0
     with untouched(hf), made(hf).install(edits):
-        assert torch.allclose(logits(hf), logits(twin), atol=NEAR)
+        assert torch.allclose(logits(hf, IDS), logits(twin, IDS), atol=NEAR)
 
 
 def test_a_tied_weight_changes_in_both_places_under_either_name() -> None:
@@ -256,7 +191,7 @@ def test_a_tied_weight_changes_in_both_places_under_either_name() -> None:
         twin.get_parameter("transformer.wte.weight").add_(delta)
     for name in ("transformer.wte.weight", "lm_head.weight"):
         with untouched(hf), made(hf).install([WeightEdit(name, Dense(delta))]):
-            assert torch.allclose(logits(hf), logits(twin), atol=1e-3)
+            assert torch.allclose(logits(hf, IDS), logits(twin, IDS), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -299,8 +234,8 @@ def test_embedding_rows_change_with_the_head_or_without_it(family: str, head: An
     table.weight = nn.Parameter(new)
     model = made(hf)
     with untouched(hf), model.install([EmbeddingEdit(rows, values, head)]):
-        assert torch.allclose(logits(hf), logits(twin), atol=NEAR)
-        assert near(totals(model), one_by_one(twin))
+        assert torch.allclose(logits(hf, IDS), logits(twin, IDS), atol=NEAR)
+        assert near(totals(model.answer(REQUESTS)), scores(REQUESTS, plainly(twin)))
         model.answer([Complete("the cat", 3)])
 
 
@@ -340,13 +275,13 @@ def test_a_branch_adds_what_it_makes_of_the_last_state_and_its_reference(family:
     caught: list[Tensor] = []
     handle = twin.get_output_embeddings().register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     logits(twin, torch.tensor([reference]))
-    wanted = logits(twin) + add(caught[1], caught[0][0])
+    wanted = logits(twin, IDS) + add(caught[1], caught[0][0])
     handle.remove()
     model = made(hf)
     with untouched(hf), model.install([steeper, BranchEdit(add, reference)]):
-        assert torch.allclose(logits(hf), wanted, atol=1e-3)
-        assert len(totals(model)) == len(one_by_one(hf))
-        assert near(totals(model), one_by_one(hf))
+        assert torch.allclose(logits(hf, IDS), wanted, atol=1e-3)
+        assert len(totals(model.answer(REQUESTS))) == len(scores(REQUESTS, plainly(hf)))
+        assert near(totals(model.answer(REQUESTS)), scores(REQUESTS, plainly(hf)))
 
 
 def test_a_branch_without_a_reference_is_given_none_and_an_encoder_has_no_place_for_one() -> None:
@@ -358,7 +293,7 @@ def test_a_branch_without_a_reference_is_given_none_and_an_encoder_has_no_place_
 
     hf = tiny.network("llama")
     with made(hf).install([BranchEdit(add)]):
-        logits(hf)
+        logits(hf, IDS)
     assert seen == [None]
     encoder = tiny.encoder("encoder")
     with untouched(encoder), pytest.raises(UnsupportedSite, match="no vocabulary head"):
@@ -373,11 +308,11 @@ def test_a_logits_edit_acts_on_what_the_model_gives_in_scoring_and_in_writing(fa
         return 0.8 * x + bias
 
     model = made(hf)
-    plain = one_by_one(hf, change)
+    plain = scores(REQUESTS, lambda ids, _: change(logits(hf, torch.tensor([ids]))[0]))
     with untouched(hf), model.install([LogitsEdit(change)]):
-        assert near(totals(model), plain)
+        assert near(totals(model.answer(REQUESTS)), plain)
         written = model.answer([Complete("the cat sat", 5)])[0]
-        wanted = greedy(hf, "the cat sat", 5)
+        wanted = greedy("the cat sat", 5, plainly(hf))
     assert isinstance(written, Completion)
     assert list(written.tokens) == wanted[: len(written.tokens)]
     ids = torch.tensor([tiny.tokenizer()("the cat sat").input_ids])

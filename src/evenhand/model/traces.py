@@ -17,6 +17,7 @@ from evenhand.model.edits.activation import at_site
 from evenhand.model.encode import Counts, fitted_ids
 from evenhand.model.jobs import batches
 from evenhand.model.packed import input_device
+from evenhand.model.positions import prompts_end
 
 if TYPE_CHECKING:
     from evenhand.model.model import Model
@@ -66,7 +67,12 @@ def pooled(model: Model, texts: Sequence[str], sites: Sequence[Site], pool: Pool
             tokens[row, : len(ids[number])] = torch.tensor(ids[number])
             real[row, : len(ids[number])] = 1
         needless = {"logits_to_keep": 1} if model.task == "decoder" and FINAL not in sites else {}
-        with torch.inference_mode(), traced(hf, model.anatomy, sites, grad=False) as found:
+        last = [len(ids[number]) - 1 for number in group]
+        with (
+            torch.inference_mode(),
+            prompts_end(hf, last),
+            traced(hf, model.anatomy, sites, grad=False) as found,
+        ):
             hf(input_ids=tokens.to(device), attention_mask=real.to(device), **needless)
         for site in sites:
             for row, number in enumerate(group):
