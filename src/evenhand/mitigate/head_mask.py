@@ -35,9 +35,8 @@ class HeadMask(Mitigation):
         differs="The papers rank the heads themselves; here a locator does (`evenhand locate`), and amount may be "
         "below 1. A head's mean is not put in its place.",
         cautions="Heads found on some items and tested on the same ones prove nothing: locate on the fit fold.",
-        needs="a decoder or masked model whose heads can be told apart; names of heads",
+        needs="a decoder whose heads can be told apart; names of heads",
     )
-    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
 

@@ -36,16 +36,16 @@ class Inlp(Mitigation):
         "2020, https://aclanthology.org/2020.acl-main.647; for language models as in Meade et al., ACL 2022, "
         "https://aclanthology.org/2022.acl-long.132.",
         formula="repeat `dim` times: w = linear SVM (squared hinge, C = 1, no intercept) on P r; P = projection onto "
-        "the null space of all w so far; then h' = h - strength * (I - P) h for every token",
+        "the null space of all w so far; then h' = h - amount * (I - P) h for every token",
         differs="Two groups instead of women, men and neutral, on gender-swapped sentences out of the snippets of GAP "
         "instead of 10,000 sentences of Wikipedia for each class, uncut. 70 % of the clusters are fitted on and the "
-        "rest only tells the accuracy. strength below 1 and inner layers are ours; with several layers each is fitted "
+        "rest only tells the accuracy. amount below 1 and inner layers are ours; with several layers each is fitted "
         "with the earlier ones projected.",
         cautions="Fitted on gender as English pairs of words tell it. Many rounds take out more than the group: read "
         "perplexity beside it. What a linear classifier does not find stays.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 5000})
+    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
     tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)

@@ -32,16 +32,16 @@ class Leace(Mitigation):
         "sentences better than chance.",
         source="LEACE: Perfect linear concept erasure in closed form, Belrose et al., NeurIPS 2023, "
         "https://arxiv.org/abs/2306.03819, with the authors' package concept-erasure.",
-        formula="W = (covariance of r)^(-1/2), u = W cov(r, z) / |...|; h' = h - strength * W^+ u u^T W (h - mean r) "
+        formula="W = (covariance of r)^(-1/2), u = W cov(r, z) / |...|; h' = h - amount * W^+ u u^T W (h - mean r) "
         "for every token, r = mean of a text's hidden states, z = 1 for the first text of a pair and 0 for the second",
         differs="Fitted on the means of whole texts and applied to every token; the paper erases what it was fitted "
-        "on. The covariance is shrunk as the package does by default. strength below 1 is ours; with several layers "
+        "on. The covariance is shrunk as the package does by default. amount below 1 is ours; with several layers "
         "each is fitted with the earlier ones erased, as in the paper's concept scrubbing.",
-        cautions="The guarantee holds for the means of the texts it was fitted on, at strength 1, and for linear "
+        cautions="The guarantee holds for the means of the texts it was fitted on, at amount 1, and for linear "
         "classifiers. Fitted on gender as English pairs of words tell it.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 5000})
+    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
     tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)

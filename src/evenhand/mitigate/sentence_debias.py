@@ -32,15 +32,15 @@ class SentenceDebias(Mitigation):
         "https://aclanthology.org/2020.acl-main.488; for language models as in An Empirical Survey of the "
         "Effectiveness of Debiasing Techniques, Meade et al., ACL 2022, https://aclanthology.org/2022.acl-long.132.",
         formula="r = mean of the text's hidden states, length 1; V = first `dim` principal components of r - (mean of "
-        "the pair); h' = h - strength * V V^T h for every token",
+        "the pair); h' = h - amount * V V^T h for every token",
         differs="Sentences are cut out of the snippets of GAP and swapped by our own table, two texts each; the "
-        "sources take Wikipedia and other corpora. Special tokens count in the mean. strength below 1 and residual "
+        "sources take Wikipedia and other corpora. Special tokens count in the mean. amount below 1 and residual "
         "streams of inner layers are ours; with several layers each is fitted with the earlier ones projected.",
         cautions="Fitted on gender as English pairs of words tell it; StereoSet and CrowS-Pairs hold other kinds of "
         "bias too. What a linear direction does not hold stays.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 5000})
+    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
     tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)

@@ -86,6 +86,7 @@ def test_the_order_is_that_of_whole_words_and_needs_all_of_them() -> None:
     assert _key(Choose("nothing: No or Yes?", OPTIONS))[1] == "no"
     assert _key(Choose("Answer Yes or No. No doubt?", OPTIONS))[1] == "yes"
     assert _key(Choose("Yes, it is", OPTIONS))[1] == ""
+    assert _key(Choose("It is a cat. B or A?", (" A", " B")))[1] == "b"
 
 
 def test_forms_of_a_group_share_a_constant() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.mitigate import gendered
 
 from evenhand import fit
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import UnsupportedSite, UsageError
 from evenhand.mitigate.controls.random_heads import RandomHeads
 from evenhand.mitigate.head_mask import HeadMask
 
@@ -39,3 +39,8 @@ def test_it_does_to_them_what_masking_does() -> None:
 def test_more_heads_than_there_are_is_refused() -> None:
     with pytest.raises(UsageError, match="13 heads; llama has 12"):
         fit(gendered.model(), RandomHeads(count=13))
+
+
+def test_a_model_without_attention_is_refused() -> None:
+    with pytest.raises(UnsupportedSite, match="no attention heads"):
+        fit(gendered.model("mamba"), RandomHeads())

@@ -109,13 +109,13 @@ def _offset(constants: Mapping[Key, tuple[float, ...]]) -> Callable[[Choose], tu
 
 
 def _key(request: Choose) -> Key:
-    prompt = request.prompt.lower()
-    places = {
-        answer: found.start()
-        for answer in dict.fromkeys(_answers(request.options))
-        if (found := re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", prompt))
-    }
-    named = len(places) == len(set(_answers(request.options)))
+    answers = _answers(request.options)
+    places: dict[str, int] = {}
+    for option, answer in zip(request.options, answers, strict=True):
+        found = re.search(rf"(?<!\w){re.escape(option.strip())}(?!\w)", request.prompt)
+        if found:
+            places[answer] = min(found.start(), places.get(answer, found.start()))
+    named = len(places) == len(set(answers))
     return request.options, min(places, key=lambda answer: places[answer]) if named else ""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import UnsupportedSite, UsageError
 from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.sites import Part
@@ -30,9 +30,8 @@ class RandomHeads(Mitigation):
         title="Weakens attention heads that were drawn at random: what masking that many does by itself.",
         source="A control of ours, for methods that mask or change chosen heads.",
         formula="output of each drawn head times (1 - amount)",
-        needs="a decoder or masked model whose heads can be told apart",
+        needs="a decoder whose heads can be told apart",
     )
-    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
     no_sham: ClassVar[str] = "It is a control itself."
@@ -46,9 +45,13 @@ class RandomHeads(Mitigation):
 
         Raises:
             UsageError: the model has fewer heads.
+            UnsupportedSite: its heads cannot be told apart.
         """
+        every = model.anatomy.sites(Part.HEADS)
+        if not every:
+            raise UnsupportedSite(f"{type(model.hf).__name__} has no attention heads that could be told apart.")
         excluded = set(head_sites(self.exclude))
-        known = [site for site in model.anatomy.sites(Part.HEADS) if site not in excluded]
+        known = [site for site in every if site not in excluded]
         if len(known) < self.count:
             raise UsageError(
                 f"{self.name} was asked for {self.count} heads; {model.name} has {len(known)} that may be drawn. Ask "
