@@ -22,7 +22,7 @@ from evenhand.prove._arms import BEFORE, Candidate, Measured, Settings
 from evenhand.prove._compare import Paired, guarded, outcomes, pair, primary
 from evenhand.prove._examples import continuations, telling
 from evenhand.prove._leakage import refuse
-from evenhand.prove._tests import Tests, tests_of
+from evenhand.prove._tests import Limit, Tests, tests_of
 from evenhand.prove._verdict import corrected, judge
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def prove(
     rivals: Sequence[Patch] = (),
     test_on: Sequence[Benchmark | str] | None = None,
     guards: Sequence[str] | None = None,
-    limit: int | None = None,
+    limit: Limit = None,
     chat: Chat = "auto",
     seed: int = 0,
     level: float = 0.95,
@@ -56,7 +56,7 @@ def prove(
         rivals: patches of other methods, for the same table.
         test_on: benchmarks instead of the method's own.
         guards: rules such as 'perplexity.perplexity<=+5%' instead of the usual ones.
-        limit: at most so many items of each benchmark.
+        limit: at most so many items of each benchmark, or by name.
         chat: put prompts into the chat format.
         seed: of samples and intervals.
         level: of the intervals.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from evenhand.measure._plan import configured
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.prove import _guards
 
+Limit = int | Mapping[str, int] | None
+"""At most so many items: of every benchmark, or by name over what `LIMITS` says."""
 SIZES: Mapping[str, Mapping[str, Any]] = {"perplexity": {"documents": 320}}
 """Settings with which a benchmark is measured in a trial, where they differ from its defaults."""
 LIMITS: Mapping[str, int] = {
@@ -66,7 +68,7 @@ def tests_of(
     fit_on: Benchmark | None,
     test_on: Sequence[Benchmark | str] | None,
     guards: Sequence[str] | None,
-    limit: int | None,
+    limit: Limit,
 ) -> Tests:
     """The benchmarks of a trial of this method.
 
@@ -76,7 +78,7 @@ def tests_of(
         test_on: benchmarks instead of the method's own; the primary numbers are then those of them that the method
             names, or the first number of each.
         guards: rules instead of the usual ones.
-        limit: at most so many items of each benchmark.
+        limit: at most so many items of each benchmark, or by name.
 
     Raises:
         UnknownName: a guard is about a number that is not measured.
@@ -105,10 +107,17 @@ def tests_of(
         for name, one in chosen.items()
         if (one.folds_of or name) in splits.fixed() or (one.folds_of or name) in fitted
     }
-    limits = {name: limit if limit is not None else LIMITS.get(name) for name in chosen}
-    return Tests(tuple(chosen.values()), folds, {n: x for n, x in limits.items() if x is not None}, primary, rules)
+    return Tests(tuple(chosen.values()), folds, _limits(limit, chosen), primary, rules)
 
 
-def fit_items(fit_on: Benchmark, limit: int | None, seed: int) -> tuple[tuple[Item, ...], Fold]:
-    """Items of the fit-fold."""
-    return items(fit_on, fold="fit", limit=limit, seed=seed).items, "fit"
+def _limits(limit: Limit, names: Iterable[str]) -> dict[str, int]:
+    """The limit of each benchmark that has one."""
+    if isinstance(limit, int):
+        return dict.fromkeys(names, limit)
+    wanted = {**LIMITS, **(limit or {})}
+    return {name: wanted[name] for name in names if name in wanted}
+
+
+def fit_items(fit_on: Benchmark, limit: Limit, seed: int) -> tuple[Item, ...]:
+    """Items of the fold 'fit'; only a limit for all benchmarks holds here too."""
+    return items(fit_on, fold="fit", limit=limit if isinstance(limit, int) else None, seed=seed).items

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from evenhand.mitigate._mitigation import Mitigation
 from evenhand.prove._arms import Candidate, Settings, slug
 from evenhand.prove._grid import choose
 from evenhand.prove._prove import compared
-from evenhand.prove._tests import Tests, fit_items, tests_of
+from evenhand.prove._tests import Limit, Tests, fit_items, tests_of
 
 if TYPE_CHECKING:
     from evenhand.model import Model, Patch
@@ -41,7 +41,7 @@ def trial(
     seeds: int = 1,
     shams: int = 1,
     grid: bool = False,
-    limit: int | None = None,
+    limit: Limit = None,
     seed: int = 0,
     level: float = 0.95,
     draws: int = 10_000,
@@ -63,7 +63,7 @@ def trial(
         seeds: how many times the method is fitted, with seeds `seed`, `seed + 1`, ...
         shams: how many times each sham of the method is fitted for each seed; 0 = none, then nothing can be "improved".
         grid: try the method's strengths on the fold 'choose' and take the best that keeps the guards.
-        limit: at most so many items of each benchmark, in fitting and testing.
+        limit: at most so many items of each benchmark, in fitting and testing; or by name, in testing only.
         seed: of fitting, samples and intervals.
         level: of the intervals.
         draws: of the bootstrap.
@@ -79,7 +79,7 @@ def trial(
         Leakage: something would be tested on what it was fitted on.
         DataError: the items do not hold what the method needs.
     """
-    if seeds < 1 or shams < 0 or (limit is not None and limit < 1):
+    if seeds < 1 or shams < 0 or (isinstance(limit, int) and limit < 1):
         raise UsageError(f"seeds={seeds}, shams={shams}, limit={limit}: expected at least 1, 0 and 1.")
     source = fit_on if fit_on is not None else _own(method)
     tests = tests_of(method, source, test_on, guards, limit)
@@ -113,15 +113,13 @@ class _Fitting:
         items: what the method is fitted on.
     """
 
-    def __init__(
-        self, model: Model, source: Benchmark | None, limit: int | None, settings: Settings, out: Path
-    ) -> None:
+    def __init__(self, model: Model, source: Benchmark | None, limit: Limit, settings: Settings, out: Path) -> None:
         self.model = model
         self.source = source
         self.limit = limit
         self.settings = settings
         self.out = out
-        self.items: Sequence[Item] = fit_items(source, limit, settings.seed)[0] if source is not None else ()
+        self.items: Sequence[Item] = fit_items(source, limit, settings.seed) if source is not None else ()
 
     def fitted(
         self,
@@ -151,7 +149,7 @@ class _Fitting:
         found = self.items if items is None else items
         if items is None and method.fit_on is not None and not _reads(method, found):
             source = _own(method)
-            found = fit_items(source, self.limit, self.settings.seed)[0] if source is not None else ()
+            found = fit_items(source, self.limit, self.settings.seed) if source is not None else ()
         if method.fit_on is None:
             source, found = None, ()
         if self.settings.progress is not None:
@@ -214,7 +212,7 @@ def _facts(
     source: Benchmark | None,
     tests: Tests,
     settings: Settings,
-    counts: tuple[int, int, bool, int | None, Sequence[str]],
+    counts: tuple[int, int, bool, Limit, Sequence[str]],
 ) -> dict[str, Any]:
     """Everything that decides the trial, as plain data."""
     seeds, shams, grid, limit, rivals = counts
@@ -231,7 +229,7 @@ def _facts(
         "seeds": seeds,
         "shams": shams,
         "grid": grid,
-        "limit": limit,
+        "limit": dict(limit) if isinstance(limit, Mapping) else limit,
         "rivals": list(rivals),
         "numbers": {"seed": settings.seed, "level": settings.level, "draws": settings.draws},
         "chat": settings.chat,
