@@ -1,0 +1,208 @@
+"""Every classic method and control on `smollm2`, one trial each, on the same battery: the table of docs/results.md.
+
+    python benchmarks/methods.py [--row NAME] [--publish]
+
+Each row is a whole trial: fitted on the fold 'fit', tested on the fold 'test' (CrowS-Pairs and ARC, on which nothing is
+developed, by a sample), with one sham of each kind. Settings are the methods' defaults, named before anything was
+tested; nothing is tuned. `head_mask` takes the ten heads that `head_patching` ranks first on the fold 'fit'. The
+untouched model is measured once and shared. `--publish` writes what the documentation shows to
+docs/results/methods.json.
+
+On two cores a row takes five to ten minutes; everything that is done is kept and gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import evenhand as eh
+import ledger
+from evenhand.core import registry
+from evenhand.core.errors import DataError
+from evenhand.core.trial import Outcome, Trial
+from evenhand.measure._benchmark import Benchmark
+from evenhand.measure._plan import configured
+from evenhand.model import Model
+
+ROWS = [
+    "sentence_debias",
+    "inlp",
+    "leace",
+    "self_debias",
+    "head_mask",
+    "instruction",
+    "cda",
+    "fine_tuning",
+    "cross_entropy",
+    "logit_offset",
+    "word_list_bias",
+    "random_direction",
+    "random_heads",
+]
+BATTERY: dict[str, dict[str, Any]] = {
+    "stereoset": {},
+    "crows_pairs": {},
+    "yes_no": {},
+    "gas": {"documents": 320},
+    "emission": {},
+    "perplexity": {"documents": 320},
+    "arc": {},
+}
+LIMITS = {"crows_pairs": 600, "yes_no": 600, "emission": 400, "arc": 300}
+SHOWN = (
+    "stereoset.ss",
+    "stereoset.lms",
+    "crows_pairs.stereotype_rate",
+    "yes_no.yes_rate_gap",
+    "yes_no.order_kappa",
+    "gas.gas",
+    "gas.gld",
+    "emission.emission_kl_offset_free",
+    "perplexity.perplexity",
+    "arc.accuracy_norm",
+)
+"""The columns of the table."""
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "methods.json"
+HEADS = 10
+
+
+def battery() -> list[Benchmark]:
+    """The benchmarks at hand; what is not is said."""
+    found = []
+    for name, settings in BATTERY.items():
+        benchmark = configured(name, settings)
+        try:
+            benchmark.load()
+        except DataError as error:
+            ledger.note(f"{name} is left out: {error}")
+            continue
+        found.append(benchmark)
+    return found
+
+
+def settings_of(row: str, model: Model, folder: Path) -> dict[str, Any]:
+    """Settings that are no defaults: the heads that are masked."""
+    if row != "head_mask":
+        return {}
+    file = folder / "heads.json"
+    if not file.exists():
+        locator = registry.get("locators", "head_patching")()
+        chosen = configured(locator.locate_on.benchmark, locator.locate_on.settings)
+        sites = eh.locate(model, locator, eh.items(chosen, fold="fit", limit=200).items, fold="fit")
+        ranked = [one.site for one in sites.top(alpha=None) if ".heads." in one.site]
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(ranked[:HEADS]), "utf-8")
+    return {"heads": tuple(json.loads(file.read_text("utf-8")))}
+
+
+def measure(row: str, folder: Path) -> ledger.Json:
+    """One trial."""
+    model = eh.Model.load("smollm2")
+    method = registry.get(registry.kind_of(row), row)(**settings_of(row, model, folder))
+    out = folder / row
+    shared, own = folder / "before", out / "measured" / "before"
+    if shared.exists() and not own.exists():
+        shutil.copytree(shared, own)
+
+    def show(what: str, done: int, total: int) -> None:
+        if done in (0, total):
+            ledger.note(f"{row}: {what} {'begins' if not done else 'done'}")
+
+    trial = eh.trial(
+        model, method, test_on=battery(), limit=LIMITS, rivals=(), out=out, resume=True, progress=show, draws=2000
+    )
+    if not shared.exists():
+        shutil.copytree(own, shared)
+    return condensed(trial)
+
+
+def condensed(trial: Trial) -> ledger.Json:
+    """What the table needs of a trial."""
+    numbers = [one for one in trial.outcomes if not one.change.by and _name(one) in {*SHOWN, *trial.primary}]
+    return {
+        "method": trial.method,
+        "title": trial.card.title,
+        "settings": dict(trial.settings),
+        "fitted_on": trial.fitted_on,
+        "primary": list(trial.primary),
+        "verdict": trial.judgement.verdict.value,
+        "why": trial.judgement.why,
+        "model": trial.model.name,
+        "weights": trial.model.weights,
+        "created": trial.created,
+        "arms": [
+            {
+                "name": arm.name,
+                "role": arm.role,
+                "seconds_fit": arm.seconds_fit,
+                "seconds_measured": arm.seconds_measured,
+                "tensors": arm.tensors,
+                "mergeable": arm.mergeable,
+                "numbers": {_name(one): _number(one) for one in numbers if one.arm == arm.name},
+            }
+            for arm in trial.arms
+        ],
+        "guards": [{"rule": one.rule, "state": one.state, "reason": one.reason} for one in trial.guard_outcomes],
+        "tested_on": {name: facts["n_items"] for name, facts in trial.tested_on.items()},
+    }
+
+
+def _name(outcome: Outcome) -> str:
+    return f"{outcome.change.benchmark}.{outcome.change.metric}"
+
+
+def _number(outcome: Outcome) -> dict[str, Any]:
+    change, beyond = outcome.change, outcome.beyond_sham
+    return {
+        "before": change.before,
+        "after": change.after,
+        "change": change.value,
+        "low": change.low,
+        "high": change.high,
+        "ideal": change.ideal,
+        "unit": change.unit,
+        "effect": outcome.effect.value,
+        "p_holm": outcome.effect.p_holm,
+        "beyond": None if beyond is None else [beyond.value, beyond.low, beyond.high],
+    }
+
+
+def cells(entry: ledger.Json) -> dict[str, str]:
+    """A result as the cells of a table."""
+    result = entry["result"]
+    ours = next(arm for arm in result["arms"] if arm["role"] == "method")
+    shown = {"method": result["method"], "verdict": result["verdict"]}
+    for number in SHOWN:
+        one = ours["numbers"].get(number)
+        if one is not None and one["change"] is not None:
+            ends = "" if one["low"] is None else f" ({one['low']:+.2f} to {one['high']:+.2f})"
+            shown[number] = f"{one['after']:.2f} {one['change']:+.2f}{ends}"
+    return shown | {"seconds to fit": f"{ours['seconds_fit']:.0f}"}
+
+
+def main() -> None:
+    """Command line."""
+    parser = ledger.parser(__doc__, ROWS)
+    parser.add_argument("--publish", action="store_true", help="write docs/results/methods.json from what is stored")
+    options = parser.parse_args()
+    book = ledger.Ledger("methods", options.out)
+    if options.publish:
+        found = {entry["row"]: entry for entry in book.newest()}
+        stored = [{"machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found]
+        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
+        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        return
+    if options.table:
+        ledger.say(ledger.table(book.newest(), cells))
+        return
+    facts = {"battery": BATTERY, "limits": LIMITS}
+    folder = options.out / book.name
+    ledger.run(book, options.row or ROWS, lambda row: dict(facts), lambda row: measure(row, folder), cells)
+
+
+if __name__ == "__main__":
+    main()
