@@ -1,10 +1,12 @@
-"""Wall-clock time of whole benchmarks through `evenhand.measure`, with all threads.
+"""Wall-clock time and CPU-seconds of whole benchmarks through `evenhand.measure`, with all threads.
 
     python benchmarks/corpus.py [--limit N]        StereoSet dev (both tasks) and CrowS-Pairs
     python benchmarks/corpus.py --bbq              all 58,492 rows of BBQ as well, in a folder that can be gone on with
 
 Loading the model is not counted; tokenising, planning, scoring and intervals are. The row bbq may be stopped (Ctrl-C,
 kill) and started again: it goes on with the packs that are missing. Its rate is items over the seconds of all sessions.
+On a machine that has other work the wall clock says little: there the CPU-seconds of one thread (OMP_NUM_THREADS=1)
+bound what a quiet one would need.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class Session:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.began = time.perf_counter()
+        self.used = time.process_time()
         self.number = len(self._files())
         self._told = self.began
         self._first = ("", 0.0, 0)  # benchmark, when its first pack was done, tokens done then
@@ -61,15 +64,19 @@ class Session:
         """Write down the seconds of this session."""
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
-            seconds = round(time.perf_counter() - self.began, 1)
-            (self.folder / f"session-{self.number:03d}.json").write_text(json.dumps({"seconds": seconds}), "utf-8")
+            (self.folder / f"session-{self.number:03d}.json").write_text(json.dumps(self._spent()), "utf-8")
 
-    def seconds(self) -> float:
-        """Of all sessions, this one included."""
+    def _spent(self) -> dict[str, float]:
+        wall, used = time.perf_counter() - self.began, time.process_time() - self.used
+        return {"seconds": round(wall, 1), "cpu_seconds": round(used, 1)}
+
+    def spent(self) -> dict[str, float]:
+        """Wall-clock `seconds` and `cpu_seconds` of all sessions, this one included."""
         if not self.folder:
-            return time.perf_counter() - self.began
+            return self._spent()
         self.keep()
-        return float(sum(json.loads(file.read_text("utf-8"))["seconds"] for file in self._files()))
+        all_of_them = [json.loads(file.read_text("utf-8")) for file in self._files()]
+        return {name: round(sum(one[name] for one in all_of_them), 1) for name in ("seconds", "cpu_seconds")}
 
 
 def measured(model: Any, args: argparse.Namespace, row: str) -> ledger.Json:
@@ -87,7 +94,8 @@ def measured(model: Any, args: argparse.Namespace, row: str) -> ledger.Json:
         resume=folder is not None,
         progress=session.progress,
     )
-    seconds = session.seconds()
+    spent = session.spent()
+    seconds = spent["seconds"]
     items = sum(one.n_items for one in record.benchmarks)
     whole = all(one.n_items == one.n_available for one in record.benchmarks)
     target = MINUTES if row == "pairs" else None
@@ -97,9 +105,10 @@ def measured(model: Any, args: argparse.Namespace, row: str) -> ledger.Json:
         "tokens": record.tokens,
         "asked": sum(one.tokens_asked for one in record.benchmarks),
         "sessions": session.number + 1,
-        "seconds": round(seconds, 1),
+        **spent,
         "minutes": round(seconds / 60, 2),
         "items_per_s": round(items / seconds, 2),
+        "items_per_cpu_s": round(items / spent["cpu_seconds"], 2),
         "threads": record.environment.threads,
         "target_minutes": target,
         "met": None if target is None or not whole else seconds / 60 < target,
@@ -115,7 +124,9 @@ def cells(entry: ledger.Json) -> dict[str, str]:
         "items": f"{result['items']:,}",
         "tokens once / each": f"{result['tokens']:,} / {result['asked']:,}",
         "minutes": f"{result['minutes']:.1f}",
+        "CPU-minutes": f"{result['cpu_seconds'] / 60:.1f}",
         "items/s": f"{result['items_per_s']:.1f}",
+        "items/CPU-s": f"{result['items_per_cpu_s']:.1f}",
         "threads": str(result["threads"]),
         "target": f"< {target:g} min" if target else "",
         "met": {True: "yes", False: "no", None: ""}[result["met"]],
