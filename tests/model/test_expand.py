@@ -130,6 +130,19 @@ def test_a_score_edit_that_loses_an_option_is_refused() -> None:
     model = made(tiny.shared("llama"))
     with (
         model.install([ScoreEdit(lambda _: (), lambda own, _: own[:-1])]),
-        pytest.raises(PatchError, match="made 2 scores .* of 3 options"),
+        pytest.raises(PatchError, match=r"made 2 scores .* of 3 options"),
     ):
         model.answer([QUESTION])
+
+
+def test_an_offset_is_added_by_what_the_request_says() -> None:
+    model = made(tiny.shared("llama"))
+
+    def offset(request: Choose) -> tuple[float, ...]:
+        return tuple(float(len(request.prompt) + number) for number in range(3))
+
+    (plain,) = model.answer([QUESTION])
+    with model.install([ScoreEdit(lambda _: (), lambda own, _: tuple(2 * x for x in own), offset)]):
+        (found,) = model.answer([QUESTION])
+    length = len(QUESTION.prompt)
+    assert near(totals([found]), [2 * x + length + n for n, x in enumerate(totals([plain]))])
