@@ -45,12 +45,14 @@ ROWS = [
 BATTERY: dict[str, dict[str, Any]] = {
     "stereoset": {},
     "crows_pairs": {},
-    "yes_no": {},
+    "yes_no": {"questions": "boolq"},
     "gas": {"documents": 320},
     "emission": {},
     "perplexity": {"documents": 320},
     "arc": {},
 }
+FIT_ON = {"logit_offset": ("yes_no", {"questions": "boolq"})}
+"""What is fitted on other items than the method's own choice."""
 LIMITS = {"crows_pairs": 600, "yes_no": 600, "emission": 400, "arc": 300}
 SHOWN = (
     "stereoset.ss",
@@ -111,9 +113,9 @@ def measure(row: str, folder: Path) -> ledger.Json:
         if done in (0, total):
             ledger.note(f"{row}: {what} {'begins' if not done else 'done'}")
 
-    trial = eh.trial(
-        model, method, test_on=battery(), limit=LIMITS, rivals=(), out=out, resume=True, progress=show, draws=2000
-    )
+    fit_on = configured(*FIT_ON[row]) if row in FIT_ON else None
+    given: dict[str, Any] = {"fit_on": fit_on, "test_on": battery(), "limit": LIMITS, "rivals": (), "draws": 2000}
+    trial = eh.trial(model, method, out=out, resume=True, progress=show, **given)
     if not shared.exists():
         shutil.copytree(own, shared)
     return condensed(trial)
