@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from evenhand import __version__
-from evenhand.cli import audit, diff, doctor, listing, measure, report
+from evenhand.cli import audit, compare, diff, doctor, export, listing, locate, measure, mitigate, prove, report
 from evenhand.core.errors import EvenhandError, UsageError
 
 DONE, FAILED, BAD_USAGE, GATE_FAILED, STOPPED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="evenhand",
-    help="Measure bias in language models, with intervals, and hand on a report.\n\n"
+    help="Measure bias in language models, find where it comes from, change it, and prove that the change helped.\n\n"
     "Start with:  evenhand audit smollm2",
     no_args_is_help=True,
     add_completion=True,
@@ -62,6 +62,11 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "audit": audit.audit,
     "measure": measure.measure,
+    "locate": locate.locate,
+    "mitigate": mitigate.mitigate,
+    "prove": prove.prove,
+    "compare": compare.compare,
+    "export": export.export,
     "diff": diff.diff,
     "report": report.report,
     "list": listing.listing,

@@ -37,6 +37,42 @@ ModelName = Annotated[
 Out = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder for the results.", show_default="audits/MODEL-...")
 ]
+LocateOut = Annotated[
+    Path | None, typer.Option("--out", metavar="FOLDER", help="Folder for the results.", show_default="audits/MODEL-BY")
+]
+TrialOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FOLDER", help="Folder for the trial.", show_default="trials/MODEL-METHOD"),
+]
+TestOn = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="NAMES",
+        help="Benchmarks to test on, separated by commas, instead of the method's own.",
+        show_default="the method's own",
+    ),
+]
+Guards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--guards",
+        metavar="RULES",
+        help="Largest loss allowed, e.g. 'perplexity.perplexity<=+5%,stereoset.lms>=-2'; none for no guards. Exit code "
+        "3 if one fails.",
+        show_default="perplexity +5 %, and LMS -2 with StereoSet",
+    ),
+]
+TrialGate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="RULE",
+        help="Exit with 3 unless it holds: a verdict such as improved, or a number of the patched model, e.g. "
+        "'stereoset.ss<=55'. May be repeated.",
+        show_default=False,
+    ),
+]
 WithPatch = Annotated[
     Path | None,
     typer.Option(

@@ -30,14 +30,20 @@ class Found:
 
 
 def one(folder: Path) -> Path:
-    """The patch that `--with FOLDER` means: the folder itself, or `FOLDER/patch` of a trial.
+    """The patch that `--with FOLDER` means: the folder itself, or the patch of a trial.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or the trial has one for each of several seeds.
     """
-    for place in (folder, folder / "patch"):
-        if (place / FILE).is_file():
-            return place
+    if (folder / FILE).is_file():
+        return folder
+    patches = _beside(folder, "patch")
+    if len(patches) == 1:
+        return patches[0]
+    if patches:
+        raise UsageError(
+            f"--with {folder}: it holds a patch for each of {len(patches)} seeds. Name one of them, e.g. {patches[0]}."
+        )
     raise UsageError(
         f"--with {folder}: there is no {FILE} in it, nor in {folder / 'patch'}. Name the folder of a patch, or that of "
         "a trial which `evenhand mitigate` wrote."
@@ -45,19 +51,25 @@ def one(folder: Path) -> Path:
 
 
 def all_of(folder: Path) -> Found:
-    """The patch, its other seeds, and the shams and rivals that lie beside it.
+    """The patch, or those of all seeds if a trial is named, and the shams and rivals that lie beside it.
 
     Raises:
         UsageError: there is no patch.
     """
-    first = one(folder)
-    trial = first.parent if first.name.startswith("patch") else None
+    if (folder / FILE).is_file():
+        trial = folder.parent if folder.absolute().name.startswith("patch") else None
+        patches: tuple[Path, ...] = (folder,)
+    else:
+        trial, patches = folder, _beside(folder, "patch")
+        if not patches:
+            one(folder)
     if trial is None:
-        return Found((first,), (), ())
-    beside = sorted(place.parent for place in trial.glob(f"*/{FILE}"))
-    own = [first] if folder == first else [place for place in beside if place.name.startswith("patch")]
-    shams, rivals = ([place for place in beside if place.name.startswith(start)] for start in ("sham", "rival"))
-    return Found(tuple(own), tuple(shams), tuple(rivals))
+        return Found(patches, (), ())
+    return Found(patches, _beside(trial, "sham"), _beside(trial, "rival"))
+
+
+def _beside(trial: Path, start: str) -> tuple[Path, ...]:
+    return tuple(sorted(file.parent for file in trial.glob(f"{start}*/{FILE}")))
 
 
 def content(folder: Path) -> PatchFile:

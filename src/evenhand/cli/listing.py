@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from evenhand.data.source import DataSource
 
 _WIDEST = 100
+_SOURCES = {
+    "perplexity": ("gap",),
+    "gas": ("bold",),
+    "yes_no": ("strategyqa",),
+    "bbq_letters": ("bbq",),
+    "bbq_lm_eval": ("bbq",),
+}
+"""Data of the benchmarks that are not called like their data."""
+_OTHERS = re.compile(r"([^\W\d_][\w'\u2019-]*) et al\b")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 
@@ -25,6 +35,9 @@ class Kind(StrEnum):
 
     benchmarks = "benchmarks"
     metrics = "metrics"
+    locators = "locators"
+    mitigations = "mitigations"
+    controls = "controls"
     suites = "suites"
     models = "models"
     data = "data"
@@ -46,11 +59,13 @@ def listing(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show what there is: benchmarks, metrics, suites, models (that evenhand can fetch itself), data.
+    """Show what there is: benchmarks, metrics, locators, mitigations, controls, suites, models, data.
 
     Examples:
 
       evenhand list
+
+      evenhand list mitigations
 
       evenhand list data
     """
@@ -66,7 +81,7 @@ def listing(
     width = min(_WIDEST, shutil.get_terminal_size().columns)
     for number, (name, rows) in enumerate(found.items()):
         typer.secho(f"{chr(10) if number else ''}{name}", bold=True)
-        column = max(len(one.name) for one in rows) + 2
+        column = max((len(one.name) for one in rows), default=0) + 2
         for one in rows:
             _show(one, column, width)
 
@@ -90,6 +105,10 @@ def entries(kind: Kind) -> list[Entry]:
             return _benchmarks()
         case Kind.metrics:
             return _metrics()
+        case Kind.locators:
+            return _locators()
+        case Kind.mitigations | Kind.controls:
+            return _methods(kind.value)
         case Kind.suites:
             return _suites()
         case Kind.models:
@@ -117,6 +136,54 @@ def _metrics() -> list[Entry]:
         ideal = "none" if cls.ideal is None else f"{cls.ideal:.4g} {cls.unit}".strip()
         out.append(Entry(name, f"{cls.card.title} Ideal: {ideal}.", {"ideal": ideal, "source": cls.card.source}, ()))
     return out
+
+
+def _locators() -> list[Entry]:
+    from evenhand.core import registry
+
+    return [
+        _method(name, cls, (cls.locate_on.benchmark, cls.locate_on.settings), "reads")
+        for name, cls in registry.entries("locators")
+    ]
+
+
+def _methods(kind: str) -> list[Entry]:
+    from evenhand.core import registry
+
+    return [
+        _method(name, cls, None if cls.fit_on is None else (cls.fit_on.benchmark, cls.fit_on.settings), "fitted on")
+        for name, cls in registry.entries(kind)
+    ]
+
+
+def _method(name: str, cls: type[Any], items: tuple[str, Mapping[str, object]] | None, word: str) -> Entry:
+    """A locator, mitigation or control: paper, what it needs, its items, whether these are at hand, settings."""
+    settings = ", ".join(cls.model_fields)
+    on = f"{word} {items[0]}" if items else "needs no data"
+    offline = _offline(items)
+    details = {
+        "needs": cls.card.needs,
+        "items": on,
+        "offline": offline,
+        "settings": settings,
+        "source": cls.card.source,
+    }
+    given = f"--set {settings}" if settings else ""
+    shown = (short(cls.card.source).rstrip("."), cls.card.needs, on, offline, given)
+    return Entry(name, cls.card.title, details, tuple(filter(None, shown)))
+
+
+def _offline(items: tuple[str, Mapping[str, object]] | None) -> str:
+    """Whether the data of a benchmark are at hand, without reading them."""
+    from evenhand.data import source
+
+    if items is None:
+        return "runs offline"
+    benchmark, settings = items
+    wanted = _SOURCES.get(benchmark, (benchmark,))
+    names = [name for name in (*wanted, *map(str, settings.values())) if name in source.names()]
+    missing = [name for name in dict.fromkeys(names) if source.get(name).state() == "to fetch"]
+    return f"fetches {', '.join(missing)} first" if missing else "runs offline"
 
 
 def _suites() -> list[Entry]:
@@ -153,11 +220,14 @@ def _source(name: str, one: DataSource) -> Entry:
 def short(source: str) -> str:
     """First author and year of a source: 'Nadeem et al. 2021'; the beginning of the source if it names no year.
 
-    The authors are looked for in the sentence (or bracket) that holds the first year.
+    The authors are looked for before an "et al.", else in the sentence (or bracket) that holds the first year.
     """
     year = _YEAR.search(source)
     if year is None:
         return textwrap.shorten(source, 40, placeholder=" ...")
+    named = _OTHERS.search(source[: year.start()])
+    if named is not None:
+        return f"{named[1]} et al. {year.group()}"
     sentence = re.split(r"\. |\(", source[: year.start()])[-1].strip()
     first, _, others = sentence.partition(",")
     name = first.removesuffix(" et al.").removesuffix(" et al")

@@ -65,7 +65,7 @@ def figure(panel: Panel, about: str) -> Figure | None:
     """The chart of a panel, None where there is nothing to compare with; `about` describes it to screen readers."""
     if panel.axis is None:
         return None
-    return Figure(*(_svg(specification(panel, panel.axis, shape), about) for shape in (_WIDE, _NARROW)))
+    return Figure(*(svg(specification(panel, panel.axis, shape), about) for shape in (_WIDE, _NARROW)))
 
 
 def specification(panel: Panel, axis: Axis, shape: _Shape) -> dict[str, Any]:
@@ -115,6 +115,12 @@ def _chart(shape: _Shape) -> dict[str, Any]:
             x=alt.value(shape.plot / 2), y="mark:Q", text="missing:N"
         ),
     )
+    chart = alt.layer(*layers, data=alt.InlineData(values=[])).properties(width=shape.plot)
+    return styled(chart)
+
+
+def styled(chart: alt.LayerChart | alt.FacetChart) -> dict[str, Any]:
+    """The specification of a chart in the colours and sizes that all charts share."""
     config = alt.Config(
         background="transparent",
         aria=False,
@@ -129,8 +135,7 @@ def _chart(shape: _Shape) -> dict[str, Any]:
         ),
     )
     padding = {"left": 2, "right": 8, "top": 2, "bottom": 2}
-    chart = alt.layer(*layers, data=alt.InlineData(values=[])).properties(width=shape.plot, padding=padding)
-    found: dict[str, Any] = chart.properties(config=config).to_dict()
+    found: dict[str, Any] = chart.properties(padding=padding, config=config).to_dict()
     return found
 
 
@@ -159,7 +164,7 @@ def _x_title(unit: str, axis: Axis) -> str:
     return f"{value}; the vertical line at {short(axis.ideal)} is the ideal"
 
 
-def _svg(chart: dict[str, Any], about: str) -> Markup:
+def svg(chart: dict[str, Any], about: str) -> Markup:
     """Draw, and keep only the elements and attributes that a still picture needs.
 
     Raises:

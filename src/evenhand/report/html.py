@@ -1,4 +1,4 @@
-"""One self-contained `report.html`: no script, no font, no picture and no request from outside the file.
+"""Self-contained pages of runs, sites, trials and comparisons: no script, no font, no picture, no outside request.
 
 Everything that comes from the record is escaped by Jinja's autoescape after `visible` has written out characters that
 steer the display. A content security policy allows this page's own style sheet (by its hash) and nothing else.
@@ -18,9 +18,22 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from evenhand import __version__
 from evenhand.core.errors import StorageError
-from evenhand.core.record import ItemRow, Record
-from evenhand.report import numbers, provenance, sections
+from evenhand.core.record import ItemRow, Record, Sites
+from evenhand.core.trial import Trial
+from evenhand.report import (
+    arm_charts,
+    frontier,
+    maps,
+    numbers,
+    provenance,
+    sections,
+    sites_view,
+    trial_view,
+    verdicts,
+)
+from evenhand.report.comparison import Comparison
 from evenhand.report.visible import visible
 
 
@@ -30,33 +43,91 @@ def render(record: Record, items: Iterable[ItemRow], path: Path) -> None:
     Raises:
         StorageError: the folder is missing or not writable, or the disk is full.
     """
-    text = page(record, items)
+    _write(page(record, items), path)
+
+
+def render_sites(found: Sites, path: Path) -> None:
+    """Write the report of a locator; same errors as `render`."""
+    _write(sites_page(found), path)
+
+
+def render_trial(found: Trial, path: Path) -> None:
+    """Write the report of a trial; same errors as `render`."""
+    _write(trial_page(found, str(path.parent)), path)
+
+
+def render_comparison(found: Comparison, path: Path) -> None:
+    """Write trials side by side; same errors as `render`."""
+    _write(comparison_page(found), path)
+
+
+def page(record: Record, items: Iterable[ItemRow]) -> str:
+    """The report of a record as one HTML document."""
+    return _page(
+        "report.html.j2",
+        f"Bias report: {record.model.name}",
+        record.environment.evenhand,
+        record=record,
+        sections=sections.sections(record, items),
+        notes={kind: sections.notes(record, kind) for kind in sections.NOTES},
+        headings=sections.NOTES,
+        facts=provenance.facts(record),
+        command=provenance.command(record),
+    )
+
+
+def sites_page(found: Sites) -> str:
+    """What a locator found as one HTML document."""
+    view = sites_view.view(found)
+    return _page(
+        "sites.html.j2",
+        f"{found.locator} on {found.model.name}",
+        __version__,
+        view=view,
+        maps=[(group, maps.of_group(group)) for group in view.groups],
+        facts=provenance.site_facts(found),
+    )
+
+
+def trial_page(found: Trial, folder: str) -> str:
+    """A trial that lies in a folder as one HTML document."""
+    view = trial_view.view(found)
+    measures = (*view.primary, *view.transfer)
+    return _page(
+        "trial.html.j2",
+        f"{found.method} on {found.model.name}",
+        found.environment.evenhand,
+        view=view,
+        trial=found,
+        figures={(one.benchmark, one.metric): arm_charts.figure(one) for one in measures},
+        frontiers=frontier.of_grid(found),
+        named=frontier.named,
+        attach=trial_view.attach(found, folder),
+        roles=verdicts.ROLES,
+        facts=provenance.trial_facts(found),
+    )
+
+
+def comparison_page(found: Comparison) -> str:
+    """Trials side by side as one HTML document."""
+    frontiers = frontier.of_trials(found)
+    return _page("compare.html.j2", "Trials compared", __version__, view=found, frontiers=frontiers)
+
+
+def _page(template: str, title: str, version: str, **context: object) -> str:
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    given = {"title": title, "version": version, "style": Markup(style), "digest": digest}
+    return _environment().get_template(template).render(**given, **context)
+
+
+def _write(text: str, path: Path) -> None:
     try:
         _replace(path, text)
     except OSError as error:
         raise StorageError(
             f"The report cannot be written to {path} ({error}). Make room or name another folder with --out."
         ) from error
-
-
-def page(record: Record, items: Iterable[ItemRow]) -> str:
-    """The report as one HTML document."""
-    style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            record=record,
-            sections=sections.sections(record, items),
-            notes={kind: sections.notes(record, kind) for kind in sections.NOTES},
-            headings=sections.NOTES,
-            facts=provenance.facts(record),
-            command=provenance.command(record),
-            style=Markup(style),
-            digest=digest,
-        )
-    )
 
 
 def _style() -> str:
@@ -80,6 +151,7 @@ def _environment() -> jinja2.Environment:
         "joined": numbers.joined,
         "moment": numbers.moment,
         "percent": numbers.percent,
+        "short": numbers.short,
     }
     return environment
 

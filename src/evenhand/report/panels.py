@@ -124,10 +124,10 @@ def _unique(rows: Iterable[Row]) -> list[Row]:
 
 
 def _panel(title: str, rows: tuple[Row, ...], unit: str) -> Panel:
-    return Panel(title, rows, unit, _axis(rows))
+    return Panel(title, rows, unit, axis(rows))
 
 
-def _axis(rows: Sequence[Row]) -> Axis | None:
+def axis(rows: Sequence[Row]) -> Axis | None:
     """All values, interval ends and ideals, rounded outwards; centred on the ideal where it is inside the range."""
     shown = [row for row in rows if row.estimate.value is not None and row.estimate.ideal is not None]
     if not shown:

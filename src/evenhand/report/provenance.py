@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from evenhand.core.record import Record
+from evenhand.core.record import Environment, ModelIdentity, Record, Sites
+from evenhand.core.trial import Trial
 from evenhand.report import numbers
 
 
@@ -31,21 +32,8 @@ def command(record: Record) -> str:
 
 def facts(record: Record) -> dict[str, dict[str, str]]:
     """Titled lists of names and values: model, patch if there is one, run, environment."""
-    model, environment = record.model, record.environment
-    out = {
-        "Model": {
-            "name": model.name,
-            "weights from": model.source,
-            "kind": model.task,
-            "architecture": model.architecture,
-            "parameters": numbers.count(model.parameters),
-            "licence": model.licence or "not recorded",
-            "fingerprint": model.fingerprint,
-            "sha256 of weights": model.weights,
-            "sha256 of configuration": model.config,
-            "sha256 of tokenizer": model.tokenizer,
-        }
-    }
+    environment = record.environment
+    out = {"Model": model_facts(record.model)}
     if record.patch is not None:
         out["Patch"] = dict(record.patch)
     out["Run"] = {
@@ -59,7 +47,60 @@ def facts(record: Record) -> dict[str, dict[str, str]]:
         "measuring took": numbers.duration(record.seconds),
         "tokens through the model": numbers.count(record.tokens),
     }
-    out["Environment"] = {
+    out["Environment"] = environment_facts(environment)
+    return out
+
+
+def trial_facts(trial: Trial) -> dict[str, dict[str, str]]:
+    """Titled lists of names and values: model, trial, environment."""
+    return {
+        "Model": model_facts(trial.model),
+        "Trial": {
+            "finished": trial.created,
+            "seed": str(trial.seed),
+            "level of intervals": numbers.percent(trial.level),
+            "draws": numbers.count(trial.draws),
+            "primary numbers": ", ".join(trial.primary),
+            "guards": ", ".join(trial.guards) or "none",
+            "it took": numbers.duration(trial.seconds),
+            **{f"patch of {arm.name}": arm.fingerprint for arm in trial.arms},
+        },
+        "Environment": environment_facts(trial.environment),
+    }
+
+
+def site_facts(sites: Sites) -> dict[str, dict[str, str]]:
+    """Titled lists of names and values: model, patch if there is one, run."""
+    run = {
+        "finished": sites.created,
+        "seed": str(sites.seed),
+        "items": numbers.count(sites.n_items),
+        "fold": sites.fold or "all",
+        "it took": numbers.duration(sites.seconds),
+    }
+    patch = {} if sites.patch is None else {"Patch": dict(sites.patch)}
+    return {"Model": model_facts(sites.model), **patch, "Run": run}
+
+
+def model_facts(model: ModelIdentity) -> dict[str, str]:
+    """Which model it was."""
+    return {
+        "name": model.name,
+        "weights from": model.source,
+        "kind": model.task,
+        "architecture": model.architecture,
+        "parameters": numbers.count(model.parameters),
+        "licence": model.licence or "not recorded",
+        "fingerprint": model.fingerprint,
+        "sha256 of weights": model.weights,
+        "sha256 of configuration": model.config,
+        "sha256 of tokenizer": model.tokenizer,
+    }
+
+
+def environment_facts(environment: Environment) -> dict[str, str]:
+    """What it ran on."""
+    return {
         "evenhand": environment.evenhand,
         "Python": environment.python,
         "torch": environment.torch,
@@ -73,7 +114,6 @@ def facts(record: Record) -> dict[str, dict[str, str]]:
         "chat template": environment.chat,
         "special tokens": environment.special_tokens or "not recorded",
     }
-    return out
 
 
 def _interval(method: str, draws: int) -> str:

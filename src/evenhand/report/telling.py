@@ -91,7 +91,7 @@ def _shown(item: ItemRow, value: float, unit: str) -> Shown:
             f"{words.column(one_line(key))}: {one_line(text)}" for key, text in item.groups.items() if text
         ),
         measure=_measure(value, unit),
-        lines=_lines(item.texts, item.values),
+        lines=lines(item.texts, item.values),
     )
 
 
@@ -104,20 +104,20 @@ def _measure(value: float, unit: str) -> str:
     return f"{text}: the {likelier} one is {numbers.times(value)} as likely"
 
 
-def _lines(texts: Mapping[str, str], values: Mapping[str, float | None]) -> tuple[Line, ...]:
+def lines(texts: Mapping[str, str], values: Mapping[str, float | None]) -> tuple[Line, ...]:
     """The texts in the item's order; the two of a pair with their differences marked, listed answers on one line."""
     pair = [one_line(texts[label]) for label in _PAIR if label in texts]
     marked = dict(zip(_PAIR, differences(*pair), strict=True)) if len(pair) == 2 else {}
-    lines = [
+    found = [
         Line(one_line(label), marked.get(label, ((one_line(text), False),)))
         for label, text in texts.items()
         if text and label != "unrelated" and not _is_answer(label)
     ]
     answers = [_answer(label, text, values) for label, text in texts.items() if _is_answer(label)]
     if answers:
-        place = next((i for i, line in enumerate(lines) if line.label.endswith("answer")), len(lines))
-        lines.insert(place, Line("answers", ((" / ".join(answers), False),)))
-    return tuple(lines)
+        place = next((i for i, line in enumerate(found) if line.label.endswith("answer")), len(found))
+        found.insert(place, Line("answers", ((" / ".join(answers), False),)))
+    return tuple(found)
 
 
 def _answer(label: str, text: str, values: Mapping[str, float | None]) -> str:

@@ -222,6 +222,12 @@ def benchmark(name: str) -> BenchmarkWords:
     return known if base == name else replace(known, title=f"{known.title} {name.removeprefix(base)}")
 
 
+def number(benchmark_name: str, metric_name: str, unit: str) -> str:
+    """`StereoSet: Stereotype score (SS)`; the name once where benchmark and metric are called the same."""
+    home, named = benchmark(benchmark_name).title, metric(metric_name, unit).name
+    return home if home == named else f"{home}: {named}"
+
+
 def column(name: str) -> str:
     """`target group`: what a column of an item's groups is called."""
     return _SLICES.get(name, _plain(name))
