@@ -11,6 +11,9 @@ from evenhand.core.errors import DataError
 from evenhand.core.items import Item, Origin
 from evenhand.mitigate import _contrast as contrast
 from evenhand.mitigate._neutral import neutral
+from evenhand.mitigate.inlp import Inlp
+from evenhand.mitigate.leace import Leace
+from evenhand.mitigate.sentence_debias import SentenceDebias
 
 
 def of_text(text: str) -> list[tuple[str, str]]:
@@ -54,6 +57,14 @@ def test_a_limit_draws_by_the_seed_and_keeps_the_order() -> None:
     places = [items.index(pair.item) for pair in drawn]
     assert drawn == again != other
     assert places == sorted(set(places))
+
+
+def test_methods_say_which_items_they_can_read() -> None:
+    cue = Item("i", "c", Origin("own", "own", 1), (), texts={"cue": "The person is"})
+    for method in (SentenceDebias(), Inlp(), Leace()):
+        assert method.can_read(gendered.snippets())
+        assert method.can_read(gendered.sentence_pairs())
+        assert not method.can_read([cue])
 
 
 def test_items_without_pairs_are_refused_with_what_to_do() -> None:

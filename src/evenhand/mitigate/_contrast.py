@@ -47,6 +47,12 @@ class Pair:
         return self.item.cluster
 
 
+def holds_pairs(items: Sequence[Item]) -> bool:
+    """Whether items are of a kind that pairs are made of."""
+    kinds = (*ROLES, ("text",))
+    return bool(items) and any(all(key in items[0].texts for key in keys) for keys in kinds)
+
+
 def contrasts(items: Sequence[Item], rng: np.random.Generator, *, limit: int, method: str) -> list[Pair]:
     """At most `limit` pairs of all that the items hold, drawn at random, in the order of the items.
 

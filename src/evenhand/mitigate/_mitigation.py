@@ -97,6 +97,10 @@ class Mitigation(Frozen, ABC):
         """The method without its mechanism, after it was fitted: `tensors` tell its size."""
         return ()
 
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Whether it can be fitted on items like these, so that a rival gets the same ones where it can."""
+        return bool(items) and all(key in items[0].texts for key in self.reads)
+
     def texts(self, items: Sequence[Item]) -> list[tuple[str, ...]]:
         """The texts in `reads`, of each item.
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import Pair, contrasts, shuffled
+from evenhand.mitigate._contrast import Pair, contrasts, holds_pairs, shuffled
 from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
 from evenhand.mitigate._projection import check_rank, fit_projections, projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
@@ -75,6 +75,10 @@ class Inlp(Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """A projection at each site."""
         return projections(tensors, self.amount)
+
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Texts, or pairs of them."""
+        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The two texts of a pair change places by a coin; and as many random directions."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import contrasts, shuffled
+from evenhand.mitigate._contrast import contrasts, holds_pairs, shuffled
 from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
 from evenhand.mitigate._projection import fit_projections, projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
@@ -66,6 +66,10 @@ class Leace(Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """An eraser at each site."""
         return projections(tensors, self.amount)
+
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Texts, or pairs of them."""
+        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The two texts of a pair change places by a coin, which leaves a direction of chance; and a random one."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import contrasts, unrelated
+from evenhand.mitigate._contrast import contrasts, holds_pairs, unrelated
 from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
 from evenhand.mitigate._projection import check_rank, fit_projections, projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
@@ -67,6 +67,10 @@ class SentenceDebias(Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """A projection at each site."""
         return projections(tensors, self.amount)
+
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Texts, or pairs of them."""
+        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """Unrelated partners of the same role (swapping roles would change nothing), and random directions."""

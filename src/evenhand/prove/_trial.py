@@ -147,7 +147,7 @@ class _Fitting:
         """One fit. A method that reads other texts than the trial's items have gets items of its own choice."""
         source = self.source
         found = self.items if items is None else items
-        if items is None and method.fit_on is not None and not _reads(method, found):
+        if items is None and method.fit_on is not None and not method.can_read(found):
             source = _own(method)
             found = fit_items(source, self.limit, self.settings.seed) if source is not None else ()
         if method.fit_on is None:
@@ -200,10 +200,6 @@ def _candidates(work: _Fitting, method: Mitigation, seeds: int, shams: int) -> l
 def _own(method: Mitigation) -> Benchmark | None:
     """What the method is fitted on by its own choice."""
     return None if method.fit_on is None else configured(method.fit_on.benchmark, method.fit_on.settings)
-
-
-def _reads(method: Mitigation, items: Sequence[Item]) -> bool:
-    return bool(items) and all(key in items[0].texts for key in method.reads)
 
 
 def _facts(

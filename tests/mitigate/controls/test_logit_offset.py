@@ -120,6 +120,13 @@ def test_items_without_common_options_are_refused() -> None:
         fit(gendered.model(), LogitOffset(), gendered.snippets())
 
 
+def test_it_reads_items_that_share_their_options() -> None:
+    method = LogitOffset()
+    assert method.can_read(asked())
+    assert not method.can_read(asked()[:1])
+    assert not method.can_read(gendered.snippets())
+
+
 def test_a_patch_survives_saving() -> None:
     patch = fit(gendered.model(), LogitOffset(), asked())
     assert all(tensor.dtype == torch.float32 and tensor.shape == (4,) for tensor in patch.tensors.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -72,8 +73,8 @@ class LogitOffset(Mitigation):
 
         groups: dict[Key, list[Choose]] = {}
         for item in items:
-            request = item.requests[0] if item.requests else None
-            if isinstance(request, Choose) and request.prompt and len(set(_answers(request.options))) > 1:
+            request = _choice(item)
+            if request is not None:
                 groups.setdefault(_key(request), []).append(request)
         shared = {key: found for key, found in groups.items() if len(found) > 1}
         if not shared:
@@ -99,6 +100,19 @@ class LogitOffset(Mitigation):
         }
         return [ScoreEdit(lambda request: (), lambda totals, others: totals, _offset(constants))]
 
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Items that ask to choose among the same answers after a prompt."""
+        asked = [choice.options for item in items if (choice := _choice(item)) is not None]
+        return len(set(asked)) < len(asked)
+
+
+def _choice(item: Item) -> Choose | None:
+    """The item's first request, if that is a choice among different answers after a prompt."""
+    request = item.requests[0] if item.requests else None
+    if isinstance(request, Choose) and request.prompt and len(set(_answers(request.options))) > 1:
+        return request
+    return None
+
 
 def _offset(constants: Mapping[Key, tuple[float, ...]]) -> Callable[[Choose], tuple[float, ...]]:
     def offset(request: Choose) -> tuple[float, ...]:
@@ -122,11 +136,15 @@ def _key(request: Choose) -> Key:
 def _answers(options: Sequence[str]) -> list[str]:
     """The answer that each option is a form of: a group of the concept cues, else the option without its case."""
     bare = [option.strip() for option in options]
-    for attribute in attributes():
-        known = {form: group.id for group in concepts(attribute).groups for form in group.forms}
-        if set(bare) <= set(known):
-            return [known[form] for form in bare]
-    return [option.lower() for option in bare]
+    known = next((forms for forms in _forms() if set(bare) <= set(forms)), {})
+    return [known.get(option, option.lower()) for option in bare]
+
+
+@cache
+def _forms() -> tuple[Mapping[str, str], ...]:
+    """For each attribute of the concept cues, form -> group."""
+    every = (concepts(attribute) for attribute in attributes())
+    return tuple({form: group.id for group in found.groups for form in group.forms} for found in every)
 
 
 def _constants(totals: np.ndarray, answers: Sequence[str]) -> list[float]:
