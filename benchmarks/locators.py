@@ -86,7 +86,7 @@ ROWS = {
         lambda rng: made_up.random_twins(48, rng),
     ),
     "head_patching, head": Row(
-        HeadPatching(sample=30, confirm=4, reverse=True), planted.negative_head,
+        HeadPatching(sample=30, confirm=4, reverse=True, baseline="zero"), planted.negative_head,
         lambda rng: made_up.questions(30, rng), lambda rng: made_up.random_twins(30, rng),
     ),
 }  # fmt: skip

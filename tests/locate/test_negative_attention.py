@@ -143,15 +143,15 @@ def test_a_planted_head_is_ranked_first(word: str) -> None:
 def test_exchanged_roles_find_heads_in_a_random_model_and_stand_in_words_seldom_do() -> None:
     """The reason why stand-in words are the null: every head of a random model prefers one of two words."""
     false = {"roles": 0, "words": 0}
-    for seed in range(10):
+    for seed in range(6):
         made = planted.clean(seed)
         model = Model.wrap(made.hf, made.tokenizer)
         items = made_up.questions(12, np.random.default_rng(seed))
         for against in false:
             locator = NegativeAttention(against=against, null_sample=2, pairs=19)  # type: ignore[arg-type]
             false[against] += any((s.p_corrected or 1) <= 0.05 for s in locate(model, locator, items).scores)
-    assert false["roles"] >= 9
-    assert false["words"] <= 3
+    assert false["roles"] >= 5
+    assert false["words"] <= 2
 
 
 def test_items_without_the_words_are_refused() -> None:

@@ -1,16 +1,18 @@
 """What a head or an MLP does to the log-odds of items: by its gradient for all of them, by replacing it for some.
 
-A part is replaced by its mean over tokens, at every token of a text but the one that opens it: there models keep large
-activations that only hold attention steady, and replacing them breaks the model rather than the part.
+A part is replaced by a baseline (its mean over tokens, or zero) at every token of a text but the one that opens it:
+there models keep large activations that only hold attention steady, and replacing them breaks the model rather than
+the part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evenhand.core.edits import ActivationEdit
+from evenhand.core.errors import UnsupportedSite
 from evenhand.core.requests import Choose, Compare
 from evenhand.core.sites import Part, Site
 from evenhand.locate._forward import in_batches, padded
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from evenhand.model import Model
 
     Floats = NDArray[np.float64]
+
+Baseline = Literal["mean", "zero"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ def log_odds(logits: Tensor, items: Sequence[Odds], *, per_token: bool) -> Tenso
         totals = []
         for ids, start in zip(item.rows, item.starts, strict=True):
             targets = torch.tensor(ids[start:], device=logits.device)
-            part = logits[row, start - 1 : len(ids) - 1].float()
+            part = logits[row, start - 1 : len(ids) - 1]
+            part = part.to(torch.promote_types(part.dtype, torch.float32))
             each = part.gather(1, targets[:, None])[:, 0] - part.logsumexp(-1)
             totals.append(each.mean() if per_token else each.sum())
             row += 1
@@ -77,9 +82,15 @@ def log_odds(logits: Tensor, items: Sequence[Odds], *, per_token: bool) -> Tenso
 
 
 def parts(model: Model) -> list[Site]:
-    """The heads (side by side) and the MLP of every layer that has them."""
-    heads = sorted({Site(site.layer, Part.HEADS) for site in model.anatomy.sites(Part.HEADS)})
-    return sorted([*heads, *model.anatomy.sites(Part.MLP)])
+    """The heads (side by side) and the MLP of every layer that has them.
+
+    Raises:
+        UnsupportedSite: none has either.
+    """
+    found = {Site(site.layer, site.part) for site in units(model)}
+    if not found:
+        raise UnsupportedSite(f"{type(model.hf).__name__} has neither heads nor MLPs that could be found.")
+    return sorted(found)
 
 
 def units(model: Model) -> list[Site]:
@@ -91,11 +102,13 @@ def _order(site: Site) -> tuple[int, str, int]:
     return site.layer, site.part, site.unit or 0
 
 
-def by_gradient(model: Model, items: Sequence[Odds], *, per_token: bool) -> tuple[Floats, Mapping[Site, Tensor]]:
-    """Estimated effects [N, units] of all items, and the mean of each part over tokens.
+def by_gradient(
+    model: Model, items: Sequence[Odds], *, per_token: bool, baseline: Baseline = "mean"
+) -> tuple[Floats, Mapping[Site, Tensor]]:
+    """Estimated effects [N, units] of all items, and the baseline of each part, [D].
 
-    The effect of a part h with mean m is its share in the log-odds, odds(h) - odds(m), to first order:
-    the sum over tokens of (h - m) . d odds / d h.
+    The effect of a part h with baseline m is odds(h) - odds(m), to first order: the sum over tokens of
+    (h - m) . d odds / d h.
     """
     import numpy as np
     import torch
@@ -123,7 +136,8 @@ def by_gradient(model: Model, items: Sequence[Odds], *, per_token: bool) -> tupl
             total[site] = total.get(site, 0.0) + h.sum((0, 1)).cpu()
             met[site].append(_per_item((h * g).sum(1).cpu(), owner, len(chosen)))
             slope[site].append(_per_item(g.sum(1).cpu(), owner, len(chosen)))
-    means = {site: total[site] / max(1, count) for site in where}
+    scale = 1.0 / max(1, count) if baseline == "mean" else 0.0
+    means = {site: total[site] * scale for site in where}
     columns = []
     for site in units(model):
         whole = Site(site.layer, site.part)
@@ -143,15 +157,15 @@ def by_replacing(
     per_token: bool,
     amount: float = 1.0,
 ) -> Floats:
-    """Exact effects [N, sites]: log-odds as they are less log-odds with the part moved to its mean.
+    """Exact effects [N, sites]: log-odds as they are less log-odds with the part moved to its baseline.
 
     Args:
         model: the model.
         items: the items.
         sites: heads and MLPs.
-        means: of the parts, from `by_gradient`.
+        means: baselines of the parts, from `by_gradient`.
         per_token: as in `log_odds`.
-        amount: how far towards the mean; 1 = all the way.
+        amount: how far towards the baseline; 1 = all the way.
     """
     import numpy as np
 
@@ -165,7 +179,7 @@ def by_replacing(
 
 
 def _towards(site: Site, mean: Tensor, span: slice, amount: float) -> ActivationEdit:
-    """Moves the part of a site to its mean at all tokens of a row but the first."""
+    """Moves the part of a site to its baseline at all tokens of a row but the first."""
 
     def fn(x: Tensor) -> Tensor:
         out = x.clone()

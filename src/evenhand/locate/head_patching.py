@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class HeadPatching(Locator):
-    """Effect of every head and MLP on log-odds (nats): as they are less with the part replaced by its mean.
+    """Effect of every head and MLP on log-odds (nats): as they are less with the part replaced by a baseline.
 
     Positive parts push towards the stereotype (or, in yes/no questions, towards Yes). Clusters are split in two: on one
     half all parts are estimated by gradient and the largest are replaced; these are then replaced on the other half,
@@ -39,12 +39,14 @@ class HeadPatching(Locator):
         source="Attribution patching as in AtP*: An efficient and scalable method for localizing LLM behaviour to "
         "components, Kramar, Lieberum, Shah, Nanda 2024 (https://arxiv.org/abs/2403.00745); mean ablation as in "
         "Interpretability in the Wild, Wang et al., ICLR 2023 (https://arxiv.org/abs/2211.00593)",
-        formula="effect = odds(h) - odds(mean of h); gradient estimate = sum over tokens of (h - mean) . d odds / d h; "
-        "odds = log P(stereotype) - log P(anti-stereotype), or log P(Yes) - log P(No)",
+        formula="effect = odds(h) - odds(m), m the mean of h or 0; gradient estimate = sum over tokens of "
+        "(h - m) . d odds / d h; odds = log P(stereotype) - log P(anti-stereotype), or log P(Yes) - log P(No)",
         differs="Activations are replaced by their mean over tokens rather than by those of the twin: before the word "
         "that differs twins have the same activations, and after it texts of unequal length do not correspond. The "
         "token that opens a text is left alone. The mean is over the half on which parts are chosen.",
-        cautions="Parts that make up for each other show no effect one by one. A part can move the odds of two words "
+        cautions="A part that does the same everywhere, such as a head that always says No, has no effect against its "
+        "mean: use baseline=zero for that, which in turn counts what merely keeps the model going. Parts that make up "
+        "for each other show no effect one by one. A part can move the odds of two words "
         "for reasons of grammar or frequency: an effect is not yet a stereotype. The gradient misjudges parts whose "
         "effect is far from linear; compare 'gradient' and 'exact' in the details.",
         needs="a decoder that fits into memory with gradients of activations",
@@ -62,6 +64,9 @@ class HeadPatching(Locator):
         120
     )
     confirm: Annotated[int, Field(ge=1, description="How many of the largest parts are replaced and confirmed.")] = 10
+    baseline: Annotated[
+        Literal["mean", "zero"], Field(description="What a part is replaced by: its mean over tokens, or nothing.")
+    ] = "mean"
     per_token: Annotated[bool, Field(description="Mean log-probability per token of a text instead of the sum.")] = (
         False
     )
@@ -80,7 +85,7 @@ class HeadPatching(Locator):
         choosing, confirming = self._halves(model, items, rng, chat=chat)
         sign = -1.0 if self.reverse else 1.0
         given = {"per_token": self.per_token}
-        estimates, means = by_gradient(model, [one for one, _ in choosing], **given)
+        estimates, means = by_gradient(model, [one for one, _ in choosing], baseline=self.baseline, **given)
         estimate = sign * estimates.mean(axis=0)
         every = units(model)
         top = sorted(np.argsort(-np.abs(estimate), kind="stable")[: self.confirm].tolist())
