@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from tests.fixtures import planted, tiny
 from tests.locate import made_up
 
-from evenhand.core.errors import DataError
+from evenhand.core.errors import DataError, UnsupportedSite
 from evenhand.core.sites import Part, Site
 from evenhand.locate._probe import held_out, macro_f1, predictor
 from evenhand.locate._run import locate
@@ -124,14 +125,10 @@ def test_foreign_labels_are_seldom_found() -> None:
 
 
 def test_a_model_that_always_says_the_same_has_no_values() -> None:
-    made = planted.label_prior(0, word="yes", strength=5.0)
-    with_prior = planted.stereotype(0, strength=0.0)
-    model = Model.wrap(with_prior.hf, made.tokenizer)
-    import torch
-
+    made = planted.clean(0)
     with torch.no_grad():
-        with_prior.hf.lm_head.weight[list(planted._ids(" woman", " girl")), planted.CONST] = 50.0
-    found = locate(model, StereotypeProbe(labels="raw"), made_up.cues())
+        made.hf.lm_head.weight[list(planted._ids(" woman", " girl")), planted.CONST] = 50.0
+    found = locate(Model.wrap(made.hf, made.tokenizer), StereotypeProbe(labels="raw"), made_up.cues())
     assert [score.value for score in found.scores] == [None] * planted.LAYERS
     assert "always says the same group" in found.notes[-1]
 
@@ -149,3 +146,9 @@ def test_cues_of_one_concept_are_refused() -> None:
         locate(model, StereotypeProbe(), made_up.cues()[:3])
     with pytest.raises(DataError, match="'age'"):
         locate(model, StereotypeProbe(attribute="age"), made_up.cues())
+
+
+def test_a_model_without_the_part_is_refused() -> None:
+    model = Model.wrap(tiny.network("mamba"), tiny.tokenizer())
+    with pytest.raises(UnsupportedSite, match="part=residual"):
+        locate(model, StereotypeProbe(), made_up.cues())

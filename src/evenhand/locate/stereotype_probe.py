@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from evenhand.core.errors import DataError
+from evenhand.core.errors import DataError, UnsupportedSite
 from evenhand.core.items import Item
 from evenhand.core.record import Card, SiteScore
 from evenhand.core.requests import Choose, Scores
@@ -81,21 +81,22 @@ class StereotypeProbe(Locator):
         """Ask for the groups, read the activations, fit and test the probes; cues are never put into a chat."""
         import numpy as np
 
-        from evenhand.core.sites import Site
-
         cues = self._cues(items)
+        sites = model.anatomy.sites(Part(self.part))
+        if not sites:
+            raise UnsupportedSite(
+                f"{type(model.hf).__name__} has no part {self.part!r} that could be found. Try --set part=residual."
+            )
         emitted = self._emitted(model, cues)
         templates = [item.id.split("/")[2] for item in cues]
         concepts = [item.cluster for item in cues]
         labels = labelled(emitted, templates, calibrated=self.labels == "calibrated")
-        sites = model.anatomy.sites(Part(self.part))
         states = model.states([item.texts["cue"] for item in cues], sites, pool="last")
         shares = np.bincount(labels, minlength=emitted.shape[1]) / len(labels)
         notes = [f"{len(cues):,} cues of {len(set(concepts)):,} concepts; shares of the labels: {_listed(shares)}."]
-        layers = [site.layer for site in sites]
         if np.sum(shares > 0) < 2:
             notes.append("The model always says the same group, so there is nothing to predict.")
-            empty = [SiteScore(site=str(Site(n, Part(self.part))), value=None, low=None, high=None) for n in layers]
+            empty = [SiteScore(site=str(site), value=None, low=None, high=None) for site in sites]
             return Located(tuple(empty), tuple(notes))
         inputs = [states[site].double().numpy() for site in sites]
         scores = probed(self, inputs, labels, templates, concepts, _numbers(cues), rng)
