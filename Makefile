@@ -1,5 +1,6 @@
 # make audit   set up everything, then measure smollm2 and name the report
 # make test    set up everything, then run the tests
+# make conformance   every method and locator on further architectures
 # make check   format, lint, types, architecture tests, documentation
 # make docs    build the documentation into site/
 # make clean   remove the virtual environment and everything built
@@ -16,7 +17,7 @@ export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help audit test fetch check docs clean
+.PHONY: help audit test conformance fetch check docs clean
 
 help:
 	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
@@ -27,6 +28,10 @@ audit: $(VENV)/installed
 # One worker for each core, one thread for each worker: tiny models gain nothing from more.
 test: $(VENV)/tools fetch
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+
+# Every registered method and locator on the architectures that `make test` leaves out.
+conformance: $(VENV)/tools
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup -m conformance tests/conformance
 
 # Data and model for the tests that need them, kept in the user's cache; without them these tests are skipped.
 fetch: $(VENV)/tools
