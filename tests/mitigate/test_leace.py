@@ -72,7 +72,7 @@ def test_strength_mixes_and_a_patch_holds_the_three_tensors() -> None:
     assert whole.fn(x.bfloat16()).dtype == torch.bfloat16
 
 
-def test_labels_by_a_coin_leave_another_direction_of_the_same_rank() -> None:
+def test_shuffled_labels_leave_another_direction_of_the_same_rank() -> None:
     model, method = gendered.model(), Leace()
     patch = fit(model, method, gendered.snippets())
     shuffled, other = method.shams(gendered.snippets(), patch.tensors, gendered.rng())

@@ -73,11 +73,14 @@ def contrasts(items: Sequence[Item], rng: np.random.Generator, *, limit: int, me
 
 
 def shuffled(pairs: Sequence[Pair], rng: np.random.Generator) -> list[Item]:
-    """Items for a sham: the two texts of each pair change places by a coin, so that the labels say nothing."""
-    flips = rng.random(len(pairs)) < 0.5
+    """Items for a sham: the two texts change places in a random half of the pairs, so that the labels say nothing.
+
+    In exactly half: with a coin for each pair, what is left over of the difference would still point along it.
+    """
+    flipped = set(rng.permutation(len(pairs))[: len(pairs) // 2].tolist())
     return [
-        _item(number, pair, *((pair.second, pair.first) if flip else (pair.first, pair.second)))
-        for number, (pair, flip) in enumerate(zip(pairs, flips, strict=True))
+        _item(number, pair, *((pair.second, pair.first) if number in flipped else (pair.first, pair.second)))
+        for number, pair in enumerate(pairs)
     ]
 
 

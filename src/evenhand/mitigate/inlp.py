@@ -81,7 +81,7 @@ class Inlp(Mitigation):
         return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """The two texts of a pair change places by a coin; and as many random directions."""
+        """The two texts change places in a random half of the pairs; and as many random directions."""
         pairs = contrasts(items, rng, limit=self.sentences, method=self.name)
         return (
             Sham("shuffled labels", self, shuffled(pairs, rng)),

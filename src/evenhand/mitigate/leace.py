@@ -72,7 +72,7 @@ class Leace(Mitigation):
         return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """The two texts of a pair change places by a coin, which leaves a direction of chance; and a random one."""
+        """The texts change places in half of the pairs, which leaves a direction of chance; and a random one."""
         pairs = contrasts(items, rng, limit=self.sentences, method=self.name)
         return (
             Sham("shuffled labels", self, shuffled(pairs, rng)),
