@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evenhand.core.edits import Edit
     from evenhand.model import Model
 
+_LETTERS = 3
 _BEFORE = "It is"
 """Any text that a word may follow: words are looked up in the middle of a sentence."""
 
@@ -33,7 +34,8 @@ class WordListBias(Mitigation):
         title="Takes a constant off the logits of words that name a gender, wherever they might come.",
         source="A control of ours. Word list: Haque et al., Findings of EMNLP 2025, 854, or a file.",
         formula="logit'(t) = logit(t) - nats for the first token t of each listed word: after a space, with a small "
-        "and with a capital first letter, and with a capital at the beginning of a text",
+        "and with a capital first letter, and with a capital at the beginning of a text; first tokens of one or two "
+        "letters are left out if the word has others",
         cautions="It lowers every score that counts words without touching any association: that is what it is for. A "
         "token that other words begin with too (many words of several tokens) is lowered for these as well; the notes "
         "of the patch count them.",
@@ -59,17 +61,13 @@ class WordListBias(Mitigation):
         import torch
 
         listed = lexicon.read(self.words) if self.words.endswith(".json") else lexicon.get(self.words)
-        heads: set[int] = set()
-        several: set[str] = set()
-        for word in listed.words:
-            for ids in _beginnings(model.tokenizer, word):
-                heads.add(ids[0])
-                if len(ids) > 1:
-                    several.add(word)
+        found = {word: _beginnings(model.tokenizer, word) for word in listed.words}
+        heads = sorted({token for places in found.values() for token, _ in places})
+        split = sum(not all(single for _, single in places) for places in found.values())
         if not heads:
             raise UsageError(f"{self.name}: the tokenizer makes no token of the words of {listed.name!r}. Name others.")
-        note = f"{len(heads)} tokens are lowered; {len(several)} of {len(listed.words)} words are several tokens."
-        return Fitted({"tokens": torch.tensor(sorted(heads), dtype=torch.long)}, (note,))
+        note = f"{len(heads)} tokens are lowered; those of {split} of {len(found)} words begin other words too."
+        return Fitted({"tokens": torch.tensor(heads, dtype=torch.long)}, (note,))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """One change of the logits."""
@@ -86,23 +84,26 @@ def _lowered(tokens: Tensor, nats: float) -> Callable[[Tensor], Tensor]:
     return lower
 
 
-def _beginnings(tokenizer: Any, word: str) -> Iterator[list[int]]:
-    """Token ids of a word where it may stand, without leading tokens that are mere space."""
+def _beginnings(tokenizer: Any, word: str) -> list[tuple[int, bool]]:
+    """First tokens of a word where it may stand, and whether each is the whole word.
+
+    Leading tokens that are mere space do not count. A first token of one or two letters begins too many other words
+    and is left out, unless the word has no other.
+    """
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     capital = word[:1].upper() + word[1:]
     before = ids(_BEFORE)
-    for form in dict.fromkeys((word, capital)):
-        whole = ids(f"{_BEFORE} {form}")
-        shared = next((n for n, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
-        yield from _solid(tokenizer, whole[shared:])
-    yield from _solid(tokenizer, ids(capital))
-
-
-def _solid(tokenizer: Any, ids: list[int]) -> Iterator[list[int]]:
-    while ids and not tokenizer.decode(ids[:1]).strip():
-        ids = ids[1:]
-    if ids:
-        yield ids
+    found: list[tuple[int, bool, int]] = []
+    for text in (f"{_BEFORE} {word}", f"{_BEFORE} {capital}", capital):
+        whole = ids(text)
+        start = 0
+        if text != capital:
+            start = next((n for n, (x, y) in enumerate(zip(before, whole, strict=False)) if x != y), len(before))
+        solid = [token for token in whole[start:] if tokenizer.decode([token]).strip()]
+        if solid:
+            found.append((solid[0], len(solid) == 1, len(tokenizer.decode(solid[:1]).strip())))
+    long = [(token, single) for token, single, letters in found if single or letters >= _LETTERS]
+    return long or [(token, single) for token, single, _ in found[:1]]
