@@ -27,14 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import eager_mask
+from transformers.masking_utils import eager_mask, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from evenhand.core.edits import AttentionEdit
 from evenhand.core.errors import UnsupportedSite
 from evenhand.model.anatomy import Anatomy
 
-NAME = "evenhand"
+NAMES = {"sdpa": "evenhand_on_sdpa", "eager": "evenhand_on_eager"}
+"""Our function's name by what it stands before; each name gets the kind of mask that the other would get."""
 Reader = Callable[[int, Tensor], None]
 """Called with the layer and its weights [B, H, R, Lk]: one row for each wanted query (R = Lq if all are)."""
 
@@ -132,17 +133,40 @@ def _weights(
         mask = mask[:, chosen]
     if heads is not None:
         query = query[:, chosen]
+    mask = _added(module, query, key.shape[2], mask, rows, given.get("is_causal"))
     if rows is not None:
         query = _picked(query, rows)
-        if mask is not None:
-            mask = _picked(mask.expand(query.shape[0], -1, -1, -1), rows)
     given = {**given, "dropout": 0.0}
     out, weights = native(_Heads(module, chosen), query, key[:, owners], value[:, owners], mask, **given)
     return out, weights
 
 
-AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, eager_mask)
+def _added(
+    module: nn.Module, query: Tensor, length: int, mask: Tensor | None, rows: Tensor | None, is_causal: bool | None
+) -> Tensor | None:
+    """What eager attention adds to the scores of the wanted rows [B or 1, 1 or heads, R, Lk]; None = nothing.
+
+    sdpa is handed booleans, or no mask where its own causal one will do: that is aligned with the first key, and is
+    left away for a single query.
+    """
+    if mask is None:
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        if query.shape[2] == 1 or not causal:
+            return None
+        places = torch.arange(query.shape[2], device=query.device)[None] if rows is None else rows.to(query.device)
+        mask = torch.arange(length, device=query.device) <= places[:, None, :, None]
+    elif rows is not None:
+        mask = _picked(mask.expand(query.shape[0], -1, -1, -1), rows)
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=query.dtype, device=query.device).masked_fill(
+            ~mask, torch.finfo(query.dtype).min
+        )
+    return mask
+
+
+for _base, _name in NAMES.items():
+    AttentionInterface.register(_name, _attend)
+    AttentionMaskInterface.register(_name, sdpa_mask if _base == "sdpa" else eager_mask)
 
 
 def editable(hf: PreTrainedModel, anatomy: Anatomy) -> bool:
@@ -298,7 +322,7 @@ def _switched(hf: PreTrainedModel, anatomy: Anatomy) -> Iterator[None]:
         for number, layer in enumerate(anatomy.layers):
             if layer.attention is not None:
                 _seats[layer.attention] = _Seat(number, base)
-        hf.set_attn_implementation(NAME)
+        hf.set_attn_implementation(NAMES[base])
     _uses[hf] = _uses.get(hf, 0) + 1
     try:
         yield
