@@ -71,18 +71,6 @@ def test_weights_are_those_of_stock_eager_attention(family: str) -> None:
         assert torch.allclose(found[layer].sum(-1), torch.ones(()), atol=NEAR)
 
 
-def test_an_encoder_looks_both_ways() -> None:
-    stock_hf, hf = tiny.encoder("masked"), tiny.encoder("masked")
-    stock_hf.set_attn_implementation("eager")
-    for mask in (None, torch.tensor([[1, 1, 1, 1, 1, 1, 0, 0, 0], [1] * 9])):
-        with torch.inference_mode():
-            wanted = stock_hf(IDS, attention_mask=mask, output_attentions=True).attentions
-        found = read(made(hf), IDS, mask)
-        for layer, weights in enumerate(wanted):
-            assert torch.allclose(found[layer], weights, atol=NEAR)
-            assert found[layer].triu(1).sum() > 1
-
-
 def test_chosen_rows_are_those_rows(family: str) -> None:
     rows = torch.tensor([[8, 2, 5], [8, 0, 8]])
     model = model_of(family)
