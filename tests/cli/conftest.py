@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Result:
 
 
 Evenhand = Callable[..., Result]
+PAGES = ("render_sites", "render_trial", "render_comparison")
 
 
 @pytest.fixture
@@ -53,11 +55,11 @@ def evenhand(here: Path, monkeypatch: pytest.MonkeyPatch) -> Evenhand:
     from evenhand.cli._app import app
     from evenhand.report import html
 
-    render = html.render
+    drawing = {name: getattr(html, name) for name in ("render", *PAGES)}
 
     def call(*args: str, charts: bool = False) -> Result:
-        drawn = render if charts else lambda record, items, path: path.write_text("stub", "utf-8")
-        monkeypatch.setattr(html, "render", drawn)
+        for name, draw in drawing.items():
+            monkeypatch.setattr(html, name, draw if charts else lambda *found: found[-1].write_text("stub", "utf-8"))
         monkeypatch.setattr("sys.argv", ["evenhand", *args])
         result = CliRunner().invoke(app, args)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -65,6 +67,40 @@ def evenhand(here: Path, monkeypatch: pytest.MonkeyPatch) -> Evenhand:
         return Result(result.exit_code, result.stdout, result.stderr)
 
     return call
+
+
+@pytest.fixture
+def many(here: Path) -> str:
+    """A CSV of 60 sentence pairs in 40 clusters: enough for every fold."""
+    return str(tiny_data.many_pairs(here / "many.csv").relative_to(here))
+
+
+@pytest.fixture(scope="session")
+def proved(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
+    """Folder of a finished trial of `leace` on the tiny model: one sham twice, no rival, no guard. Do not write to it."""
+    from evenhand.cli._app import app
+    from evenhand.report import html
+
+    folder = tmp_path_factory.mktemp("proved")
+    (folder / "tiny").symlink_to(tiny_folder)
+    tiny_data.many_pairs(folder / "many.csv")
+    line = ["mitigate", "tiny", "--with", "leace", "--fit-on", "many.csv", "--on", "pairs:many.csv", "--guards", "none"]
+    line += ["--rivals", "none", "--quiet"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("EVENHAND_CACHE", str(folder / "cache"))
+        patch.setattr(html, "render_trial", lambda found, path: path.write_text("stub", "utf-8"))
+        patch.setattr("sys.argv", ["evenhand", *line])
+        done = CliRunner().invoke(app, line)
+    assert done.exit_code == 0, done.output
+    return folder / "trials" / "tiny-leace"
+
+
+@pytest.fixture
+def trial(proved: Path, here: Path) -> str:
+    """A copy of the finished trial in the working folder."""
+    shutil.copytree(proved, here / "trials" / "tiny-leace")
+    return "trials/tiny-leace"
 
 
 @pytest.fixture

@@ -26,7 +26,10 @@ def examples(name: str) -> list[str]:
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
-    assert set(COMMANDS) == {"audit", "measure", "diff", "report", "list", "doctor"}
+    assert set(COMMANDS) == {
+        *("audit", "measure", "locate", "mitigate", "prove", "compare", "export"),
+        *("diff", "report", "list", "doctor"),
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,6 +93,13 @@ def test_help_list_and_refusals_leave_torch_unloaded(here: Path) -> None:
         ("measure", "--help"): 0,
         ("list",): 0,
         ("list", "data", "--json"): 0,
+        ("mitigate", "--help"): 0,
+        ("mitigate", "tiny", "--with", "laece"): 2,
+        ("mitigate", "tiny", "--with", "leace", "--set", "amuont=1"): 2,
+        ("locate", "tiny", "--by", "attention_gab"): 2,
+        ("prove", "tiny", "--with", "none"): 2,
+        ("audit", "tiny", "--with", "none"): 2,
+        ("compare", "none", "neither"): 1,
         ("measure", "tiny", "--on", "pears"): 2,
         ("measure", "tiny", "--on", "stereoset", "--set", "stereoset.tusk=1"): 2,
         ("measure", "tiny", "--on", "pairs:none.csv"): 1,

@@ -20,7 +20,7 @@ def test_everything_in_the_catalogue_is_listed_by_name(evenhand: Evenhand) -> No
     done = evenhand("list")
     assert done.code == 0
     first_words = {line.split()[0] for line in done.out.splitlines() if line and not line.startswith(" ")}
-    named = {*registry.names("benchmarks"), *registry.names("metrics"), *SUITES, *source.names()}
+    named = {name for kind in registry.FOLDERS for name in registry.names(kind)} | {*SUITES, *source.names()}
     assert first_words == named | {kind.value for kind in Kind}
 
 
@@ -60,6 +60,23 @@ def test_data_and_models_show_licence_size_and_state(evenhand: Evenhand) -> None
     assert "Gemma Terms of Use (to be accepted); 253.1 MB; to fetch" in evenhand("list", "models").flat
 
 
+def test_a_method_shows_paper_needs_items_whether_it_runs_offline_and_settings(evenhand: Evenhand) -> None:
+    methods = {one["name"]: one for one in json.loads(evenhand("list", "mitigations", "--json").out)["mitigations"]}
+    assert methods["leace"]["items"] == "fitted on perplexity"
+    assert methods["leace"]["offline"] == "fetches gap first"
+    assert "amount" in methods["leace"]["settings"]
+    assert methods["head_mask"]["items"] == "needs no data"
+    assert methods["head_mask"]["offline"] == "runs offline"
+    assert "Belrose et al. 2023" in evenhand("list", "mitigations").flat
+
+
+@pytest.mark.parametrize("kind", ["locators", "mitigations", "controls"])
+def test_every_method_says_what_it_needs(evenhand: Evenhand, kind: str) -> None:
+    for one in json.loads(evenhand("list", kind, "--json").out)[kind]:
+        assert one["needs"], one["name"]
+        assert one["source"], one["name"]
+
+
 def test_suites_show_what_they_hold(evenhand: Evenhand) -> None:
     assert "quick crows_pairs, stereoset (task=intrasentence), bbq (1,000 items), perplexity" in evenhand("list").flat
 
@@ -70,6 +87,7 @@ def test_suites_show_what_they_hold(evenhand: Evenhand) -> None:
         ("A Title With: Colons. Nadeem, Bethke, Reddy, ACL 2021. https://x.org/2021.1", "Nadeem et al. 2021"),
         ("A Title. Kim, ACL 2019. https://x.org", "Kim 2019"),
         ("The measure of X (Nangia et al., EMNLP 2020, https://x.org/2020.1) on own texts.", "Nangia et al. 2020"),
+        ("A Title, Nadeem et al., ACL 2021, https://x.org", "Nadeem et al. 2021"),
         ("Internal note of the team", "Internal note of the team"),
         ("A very long note of the team that names no year and goes on and on", "A very long note of the team that ..."),
     ],

@@ -160,7 +160,7 @@ def mitigate(
             chat=chat.value,
             out=request.out,
             resume=resume,
-            progress=progress.measuring,
+            progress=progress.proving,
             command=command_line(),
         )
 

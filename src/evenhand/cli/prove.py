@@ -130,7 +130,7 @@ def prove(
             chat=chat.value,
             out=request.out,
             resume=resume,
-            progress=progress.measuring,
+            progress=progress.proving,
             command=command_line(),
         )
 

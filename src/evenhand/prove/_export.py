@@ -49,6 +49,7 @@ def export(model: Model, patch: Patch, to: Path | str) -> ExportCheck:
         StorageError: it cannot be written.
     """
     from evenhand.model import Model as Loaded
+    from evenhand.model.load import quiet
 
     target = Path(to)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -63,8 +64,9 @@ def export(model: Model, patch: Patch, to: Path | str) -> ExportCheck:
     except OSError as error:
         raise StorageError(f"{target.parent} cannot be written: {error.strerror or error}.") from error
     try:
-        merged.save_pretrained(scratch)
-        model.tokenizer.save_pretrained(scratch)
+        with quiet():
+            merged.save_pretrained(scratch)
+            model.tokenizer.save_pretrained(scratch)
         again = Loaded.load(str(scratch), dtype="float32" if model.dtype == "float32" else "auto", device=model.device)
         found = again.answer(requests)[0]
         largest = _largest(expected, found)

@@ -55,7 +55,7 @@ def _map(page: Page, group: Group) -> None:
             mark = deep[min(len(deep) - 1, round(share * (len(deep) - 1)))]
             cells.append(mark + ("*" if spot is not None and spot.found else " ") * wide)
         page.console.print(page.text(f"{layer:>4}  {''.join(cells).rstrip()}"), highlight=False)
-    if wide:
+    if wide and any(row.found for row in group.rows):
         page.line("* beyond chance after correction")
 
 

@@ -113,4 +113,5 @@ def _benchmark(page: Page, record: Record, run: BenchmarkRun) -> None:
 
 def _what(record: Record) -> str:
     suite = f"suite {one_line(record.suite)} version {record.suite_version}, " if record.suite else ""
-    return f"{suite}{numbers.duration(record.seconds)} of measuring on {one_line(record.environment.device)}"
+    patch = "" if record.patch is None else f"with the patch {one_line(record.patch.get('method', ''))}, "
+    return f"{suite}{patch}{numbers.duration(record.seconds)} of measuring on {one_line(record.environment.device)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from evenhand.core.trial import Arm, Example, GuardOutcome, Trial
 from evenhand.report import numbers, outcomes, telling, words
@@ -194,7 +196,7 @@ def view(trial: Trial) -> View:
 def attach(trial: Trial, folder: str) -> tuple[str, str, str]:
     """Lines that use the patch: on the command line, in Python, and as a merged folder ("" if it cannot be merged)."""
     ours = next((arm for arm in trial.arms if arm.role == "method"), None)
-    place = f"{folder}/{ours.patch}" if ours is not None and ours.patch else "PATCH"
+    place = f"{folder}/{ours.patch}" if ours is not None and ours.patch else _given(trial.command)
     name = trial.model.name
     shell = f"evenhand audit {name} --with {place}"
     python = (
@@ -205,6 +207,13 @@ def attach(trial: Trial, folder: str) -> tuple[str, str, str]:
     )
     merged = f"evenhand export {name} --with {place} --to models/{trial.method}"
     return shell, python, merged if ours is not None and ours.mergeable else ""
+
+
+def _given(command: str) -> str:
+    """The folder that a command line names after `--with`, where the trial did not write the patch itself."""
+    parts = shlex.split(command) if command.count("'") % 2 == 0 and command.count('"') % 2 == 0 else []
+    after = [right for left, right in pairwise(parts) if left == "--with"]
+    return after[0] if after else "PATCH"
 
 
 def _sentence(trial: Trial, measure: Measure) -> str:
@@ -223,6 +232,8 @@ def _sentence(trial: Trial, measure: Measure) -> str:
             parts.append(f"That is nearer to the ideal of {measure.ideal}{', on its other side' * one.crossed}.")
         case outcomes.Moved.FURTHER:
             parts.append(f"That is further from the ideal of {measure.ideal}{', on its other side' * one.crossed}.")
+        case outcomes.Moved.UNSURE if one.effect.low is None:
+            parts.append("Without an interval nothing can be said about it.")
         case outcomes.Moved.UNSURE:
             parts.append("The interval includes no change: these items cannot tell.")
         case outcomes.Moved.SAME:
