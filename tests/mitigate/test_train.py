@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from peft import LoraConfig, LoraModel
 from tests.fixtures import tiny
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from evenhand.core.edits import Dense, LowRank
 from evenhand.core.errors import DataError, UnknownName, UnsupportedSite, UsageError
 from evenhand.core.requests import Compare
 from evenhand.mitigate import _adapters, _trainer
+from evenhand.mitigate._kept import accelerate_as_it_was
 from evenhand.mitigate._train import Batch, TrainSettings, next_token_loss, train, weight_edits
 from evenhand.model import Model
 
@@ -213,6 +216,20 @@ def test_equal_seeds_train_alike_and_nobody_else_s_generators_move() -> None:
     assert all(torch.equal(first.tensors[name], again.tensors[name]) for name in first.tensors)
     assert first.steps == again.steps
     assert not all(torch.equal(first.tensors[name], other.tensors[name]) for name in first.tensors)
+
+
+def test_accelerate_is_left_as_it_was() -> None:
+    """Its state is one for the whole process, and an `Accelerator` with other settings would be refused."""
+    states: list[Any] = [AcceleratorState, PartialState, GradientState]
+    with accelerate_as_it_was():
+        fresh = [dict(state._shared_state) for state in states]
+        assert fresh == [{}, {}, {}]
+        train(model_of(), TEXTS, next_token_loss, QUICK, seed=0)
+        assert [dict(state._shared_state) for state in states] == fresh
+        mine = Accelerator(cpu=True, mixed_precision="bf16")
+        train(model_of(), TEXTS, next_token_loss, QUICK, seed=0)
+        assert mine.mixed_precision == "bf16"
+        assert Accelerator(cpu=True, mixed_precision="bf16").device.type == "cpu"
 
 
 def test_nothing_is_printed_and_nothing_is_left_behind(

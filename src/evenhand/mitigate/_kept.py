@@ -1,7 +1,8 @@
 """A model lent to a trainer and given back as it was, bit by bit, also after an error or Ctrl-C.
 
 Trainers change more than they say: adapters take the place of layers, parameters are frozen, training mode is switched
-on, attributes appear on the model, and the process-wide generators of Python, NumPy and torch are seeded.
+on, attributes appear on the model, the process-wide generators of Python, NumPy and torch are seeded, and accelerate
+remembers device and precision for the rest of the process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 
@@ -29,7 +31,7 @@ def as_it_was(network: nn.Module, changed: Sequence[nn.Parameter] = ()) -> Itera
     values = [(parameter, parameter.detach().clone()) for parameter in changed]
     attributes = dict(network.__dict__)
     try:
-        with generators_as_they_were():
+        with generators_as_they_were(), accelerate_as_it_was():
             yield
     finally:
         for module, children, training in modules:
@@ -62,3 +64,18 @@ def generators_as_they_were() -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
         if metal:
             metal.set_rng_state(kept)
+
+
+@contextmanager
+def accelerate_as_it_was() -> Iterator[None]:
+    """Let a trainer set up accelerate in its own way; the caller's `Accelerator`, before or after, sees nothing."""
+    states: list[Any] = [AcceleratorState, PartialState, GradientState]
+    kept = [dict(state._shared_state) for state in states]
+    for state in states:
+        state._shared_state.clear()
+    try:
+        yield
+    finally:
+        for state, content in zip(states, kept, strict=True):
+            state._shared_state.clear()
+            state._shared_state.update(content)
