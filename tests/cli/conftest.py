@@ -77,7 +77,7 @@ def many(here: Path) -> str:
 
 @pytest.fixture(scope="session")
 def proved(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
-    """Folder of a finished trial of `leace` on the tiny model: one sham twice, no rival, no guard. Do not write to it."""
+    """Folder of a finished trial of `leace` on the tiny model, with its shams. Do not write to it."""
     from evenhand.cli._app import app
     from evenhand.report import html
 

@@ -58,8 +58,8 @@ Guards = Annotated[
     typer.Option(
         "--guards",
         metavar="RULES",
-        help="Largest loss allowed, e.g. 'perplexity.perplexity<=+5%,stereoset.lms>=-2'; none for no guards. Exit code "
-        "3 if one fails.",
+        help="Largest loss allowed, e.g. stereoset.lms>=-2 or perplexity.perplexity<=+5%; separated by commas; none "
+        "for no guards. Exit code 3 if one fails.",
         show_default="perplexity +5 %, and LMS -2 with StereoSet",
     ),
 ]

@@ -108,6 +108,8 @@ def locate(
 ) -> None:
     """Score the heads or layers of a model against a null; writes sites.json and report.html.
 
+    What was found is handed on with `evenhand mitigate ... --set heads=@FOLDER/sites.json:10`.
+
     A folder that holds the same run shows it again; a run that was stopped begins anew.
 
     Examples:
@@ -116,7 +118,7 @@ def locate(
 
       evenhand locate smollm2 --by head_patching --on stereoset --limit 200 --dry-run
 
-      evenhand mitigate smollm2 --with head_mask --set heads=@audits/smollm2-negative_attention/sites.json:10
+      evenhand locate smollm2 --by stereotype_probe --with trials/smollm2-leace
     """
     from evenhand.cli import _patches, _settings
     from evenhand.core import registry

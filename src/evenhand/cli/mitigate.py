@@ -95,6 +95,8 @@ def mitigate(
 
       evenhand mitigate smollm2 --with self_debias --grid --seeds 3
 
+      evenhand mitigate smollm2 --with head_mask --set heads=@audits/smollm2-head_patching/sites.json:10
+
       evenhand mitigate ./my-model --with cda --fit-on my_pairs.csv --on stereoset,crows_pairs --dry-run
 
       evenhand mitigate smollm2 --with leace --guards 'perplexity.perplexity<=+2%' --gate improved
