@@ -1,10 +1,14 @@
-"""lm-evaluation-harness on the very model object and tokenizer that evenhand holds, given the same requests."""
+"""lm-evaluation-harness on the very model object and tokenizer that evenhand holds, given the same requests.
+
+It also reads an exported folder by itself, in float32: then nothing of evenhand takes part in its scores.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from evenhand.core.requests import Choose, Compare, Request, Response, Scores
@@ -20,16 +24,21 @@ class Referee:
     """Answers requests with lm-eval's HFLM.
 
     Attributes:
-        lm: the HFLM around `model.hf`.
+        lm: the HFLM around `model.hf`, with what is installed on it, or the one that lm-eval made from a folder.
     """
 
-    def __init__(self, model: Model, *, batch: int) -> None:
+    def __init__(self, model: Model | Path, *, batch: int) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("LOGLEVEL", "ERROR")
         from lm_eval.models.huggingface import HFLM
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        self.lm: Any = HFLM(pretrained=model.hf, tokenizer=model.tokenizer, batch_size=batch)
+        given: dict[str, Any] = (
+            {"pretrained": str(model), "dtype": "float32", "device": "cpu"}
+            if isinstance(model, Path)
+            else {"pretrained": model.hf, "tokenizer": model.tokenizer}
+        )
+        self.lm: Any = HFLM(**given, batch_size=batch)
 
     def totals(self, requests: Sequence[Request]) -> list[float]:
         """Log-probability (nats) of every text or option of every request, one after the other."""

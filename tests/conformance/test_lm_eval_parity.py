@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
+import evenhand as eh
 from evenhand.core import registry
 from evenhand.core.items import Item
 from evenhand.core.requests import Choose, Compare, Request
 from evenhand.data import source
 from evenhand.measure._sample import sample
+from evenhand.mitigate.cda import Cda
+from evenhand.mitigate.controls.random_direction import RandomDirection
 from evenhand.model import Model
 
 pytestmark = [
@@ -77,3 +82,33 @@ def test_other_texts_than_those_of_lm_eval_would_be_seen(referee: ModuleType, mo
 def test_a_number_that_is_not_finite_is_no_agreement(referee: ModuleType) -> None:
     assert referee.largest_difference([-1.0, -2.0], [-1.0, np.nan]) == np.inf
     assert referee.largest_difference([-1.0, -2.5], [-1.0, -2.0]) == 0.5
+
+
+TEXTS: list[Request] = [Compare(("She is a nurse.", "He is a nurse, and the day was long.")), Choose("Why?", (" No",))]
+
+
+def test_a_model_with_a_patch_installed_is_scored_alike(referee: ModuleType, tiny_folder: Path) -> None:
+    model = Model.load(str(tiny_folder), dtype="float32", device="cpu")
+    judge, untouched = referee.Referee(model, batch=2), referee.totals(model.answer(TEXTS))
+    with model.install(eh.fit(model, RandomDirection(rank=4))):
+        ours, theirs = referee.totals(model.answer(TEXTS)), judge.totals(TEXTS)
+    assert referee.largest_difference(ours, theirs) < referee.LIMIT
+    assert referee.largest_difference(untouched, theirs) > 0.1
+    assert referee.largest_difference(untouched, judge.totals(TEXTS)) < referee.LIMIT
+
+
+def test_an_exported_folder_that_lm_eval_reads_itself_is_scored_alike(
+    referee: ModuleType, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = Model.load(str(tiny_folder), dtype="float32", device="cpu")
+    name, weight = next((n, w) for n, w in model.hf.named_parameters() if n.endswith("down_proj.weight"))
+    delta = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    patch = replace(eh.fit(model, RandomDirection()), method=Cda(), tensors={f"delta:{name}": delta})
+    eh.export(model, patch, tmp_path / "merged")
+    untouched = referee.totals(model.answer(TEXTS))
+    with model.install(patch):
+        ours = referee.totals(model.answer(TEXTS))
+    theirs = referee.Referee(tmp_path / "merged", batch=2).totals(TEXTS)
+    assert referee.largest_difference(ours, theirs) < referee.LIMIT
+    assert referee.largest_difference(untouched, theirs) > 0.1
