@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures import planted
+from tests.fixtures.test_planted import lean
 from tests.mitigate import gendered
 from transformers import AutoModelForCausalLM
 
 from evenhand import fit
 from evenhand.core.edits import LowRank, WeightEdit
-from evenhand.core.items import Item
+from evenhand.core.items import Item, Origin
 from evenhand.core.requests import Compare
 from evenhand.data.swap import swap
 from evenhand.mitigate import cda as module
@@ -21,7 +23,7 @@ from evenhand.mitigate.cda import Cda
 from evenhand.mitigate.controls.fine_tuning import FineTuning
 from evenhand.model import Model, Patch
 
-LONG: dict[str, Any] = {"lr": 1e-2, "steps": 60, "layers": "all", "targets": "all"}
+LONG: dict[str, Any] = {"lr": 1e-2, "steps": 40, "layers": "all", "targets": "all"}
 
 
 def preference(model: Model, items: list[Item], patch: Patch | None = None) -> float:
@@ -107,3 +109,39 @@ def test_the_sham_trains_on_the_same_sentences_with_other_twins() -> None:
     )
     model = gendered.model()
     assert fit(model, sham.method, sham.items).fingerprint != fit(model, method, items).fingerprint
+
+
+ENDS = (" sat on the mat in a house.", " ran on the oak with the cat.", " is with a dog in the house.")
+
+
+def stereotyped(cues: slice) -> list[Item]:
+    """Sentences in which every cue goes with the gender that its stereotype names."""
+    return [
+        Item(f"{cue}{end}", cue, Origin("own", "own.txt", 1), (), texts={"text": f"The{cue}{who}{end}"})
+        for sign, who in ((1, " she"), (-1, " he"))
+        for cue in planted.CUES[sign][cues]
+        for end in ENDS
+    ]
+
+
+def test_a_planted_stereotype_goes_with_cda_and_stays_with_its_sham_and_with_fine_tuning() -> None:
+    """The text is as stereotyped as the model. Measured on cues that were not trained on."""
+    made = planted.stereotype(1)
+    model = Model.wrap(made.hf, made.tokenizer)
+
+    def gap() -> float:
+        women, men = (np.mean([lean(made, f"The{cue}") for cue in planted.CUES[sign][4:]]) for sign in (1, -1))
+        return float(women - men)
+
+    items = stereotyped(slice(4))
+    method = Cda(lr=1e-2, steps=30, batch=16, layers="all", targets="all")
+    (sham,) = method.shams(items, {}, gendered.rng())
+    control = FineTuning(**{key: getattr(method, key) for key in ("lr", "steps", "batch", "layers", "targets")})
+    before, after = gap(), []
+    for fitted, on in ((method, items), (sham.method, sham.items), (control, items)):
+        with model.install(fit(model, fitted, on)):
+            after.append(gap())
+    assert before > 4
+    assert abs(after[0]) < 0.25 * before
+    assert after[1] > before
+    assert after[2] > before
