@@ -98,7 +98,7 @@ def test_the_suites_page_knows_how_many_items_there_are(benchmark: str, settings
     loaded = registry.get("benchmarks", benchmark)(**settings).load()
     if benchmark == "perplexity":
         # It keeps the wanted number of documents and says of how many.
-        assert f"of {stated} documents" in loaded.notes[0].text
+        assert f"of {stated:,} documents" in loaded.notes[0].text
     else:
         assert len(loaded.items) == stated
 
