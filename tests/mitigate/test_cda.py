@@ -23,7 +23,7 @@ from evenhand.mitigate.cda import Cda
 from evenhand.mitigate.controls.fine_tuning import FineTuning
 from evenhand.model import Model, Patch
 
-LONG: dict[str, Any] = {"lr": 1e-2, "steps": 40, "layers": "all", "targets": "all"}
+LONG: dict[str, Any] = {"lr": 1e-2, "steps": 60, "layers": "all", "targets": "all"}
 
 
 def preference(model: Model, items: list[Item], patch: Patch | None = None) -> float:
