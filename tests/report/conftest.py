@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from evenhand.core.record import RunNote
 from evenhand.report import html
 
+from .chromium import Chromium
 from .corpus import ATTACKS
 from .records import estimate, quick, record
 from .rows_of_items import items
@@ -77,3 +80,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     ]
     html.render(found, rows, path)
     return Rendered(path, path.read_text(encoding="utf-8"), 0.0)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """One browser for all tests."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("no chromium on PATH: the report is not opened in a browser")
+    with Chromium(executable) as found:
+        yield found

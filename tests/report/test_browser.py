@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 
 from .chromium import Chromium
@@ -61,16 +58,6 @@ WIDER = """
 [...document.querySelectorAll('body *')].filter(element => element.getBoundingClientRect().right > innerWidth + 1)
   .map(element => element.outerHTML.slice(0, 120)).slice(0, 5)
 """
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Chromium]:
-    """One browser for all tests."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on PATH: the report is not opened in a browser")
-    with Chromium(executable) as found:
-        yield found
 
 
 @pytest.mark.parametrize("width", [1280, 360])

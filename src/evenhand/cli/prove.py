@@ -73,13 +73,12 @@ def prove(
     """
     from evenhand.cli import _gates, _patches, _settings, _trial
     from evenhand.core import registry
-    from evenhand.prove._trial import configured_control
 
     found = _patches.all_of(with_)
     content = _patches.content(found.patches[0])
     method: Mitigation = registry.get(content.kind, content.method)(**content.settings)
     for rival in found.rivals:
-        configured_control(_patches.content(rival).method)
+        registry.kind_of(_patches.content(rival).method)
     request = _trial.TrialRequest(
         model=ModelRequest(
             name=model,
