@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cards
 import options
-import results
+import published
 import signatures
 import tables
 
@@ -32,8 +32,8 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "suites": tables.suites,
     "settings": cards.settings_of,
     "record": tables.record,
-    "results-of-methods": results.methods,
-    "each-method": results.each_method,
+    "results-of-methods": published.methods,
+    "each-method": published.each_method,
     "options": options.of_command,
     "signature": signatures.of,
     "file": lambda name: (ROOT / name).read_text("utf-8"),

@@ -76,13 +76,12 @@ def entry(**changed: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that the page is made from."""
-    import results
+    import published
 
-    file = tmp_path / "methods.json"
-    monkeypatch.setattr(results, "METHODS", file)
-    return file
+    monkeypatch.setattr(published, "METHODS", tmp_path / "methods.json")
+    return tmp_path / "methods.json"
 
 
 def rows(markdown: str) -> dict[str, list[str]]:
@@ -93,25 +92,25 @@ def rows(markdown: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("content", [None, "[]"])
-def test_it_says_when_nothing_is_stored(published: Path, content: str | None) -> None:
-    import results
+def test_it_says_when_nothing_is_stored(file: Path, content: str | None) -> None:
+    import published
 
     if content is not None:
-        published.write_text(content, "utf-8")
-    assert "Nothing is stored yet" in results.methods("")
-    assert results.each_method("") == ""
+        file.write_text(content, "utf-8")
+    assert "Nothing is stored yet" in published.methods("")
+    assert published.each_method("") == ""
 
 
-def test_the_table_has_the_untouched_model_and_every_method(published: Path) -> None:
-    import results
+def test_the_table_has_the_untouched_model_and_every_method(file: Path) -> None:
+    import published
 
-    published.write_text(json.dumps([entry(), entry(method="inlp", verdict="no_effect")]), "utf-8")
-    page = results.methods("")
+    file.write_text(json.dumps([entry(), entry(method="inlp", verdict="no_effect")]), "utf-8")
+    page = published.methods("")
     head, found = page.index("| method |"), rows(page)
     assert "smollm2 (weights 0123456789ab)" in page[:head]
     assert "StereoSet (632), CrowS-Pairs (600)" in page[:head]
     assert list(found) == ["method", "---", "untouched model", "[`leace`](#leace)", "[`inlp`](#inlp)"]
-    assert {len(cells) for cells in found.values()} == {2 + len(results.columns())}
+    assert {len(cells) for cells in found.values()} == {2 + len(published.columns())}
     untouched, leace = (dict(zip(found["method"], found[one], strict=True)) for one in list(found)[2:4])
     ss = next(head for head in found["method"] if "#ss)" in head)
     assert untouched[ss] == "62.1<br>ideal: 50"
@@ -139,16 +138,16 @@ def test_the_table_has_the_untouched_model_and_every_method(published: Path) -> 
     ],
 )
 def test_the_mark_says_which_way_a_number_went(one: dict[str, Any], mark: str) -> None:
-    import results
+    import published
 
-    assert results.direction(one) == mark
+    assert published.direction(one) == mark
 
 
-def test_a_section_has_shams_guards_seconds_and_the_reason(published: Path) -> None:
-    import results
+def test_a_section_has_shams_guards_seconds_and_the_reason(file: Path) -> None:
+    import published
 
-    published.write_text(json.dumps([entry()]), "utf-8")
-    page = results.each_method("")
+    file.write_text(json.dumps([entry()]), "utf-8")
+    page = published.each_method("")
     found = rows(page)
     assert "**Not beyond the sham.** stereoset.ss came nearer to the ideal." in page
     assert "Erases &lt;gender&gt; from a\\*b." in page
@@ -161,11 +160,11 @@ def test_a_section_has_shams_guards_seconds_and_the_reason(published: Path) -> N
     assert found["`perplexity.perplexity<=+5%`"][0] == "passed"
 
 
-def test_a_method_without_a_sham_is_named_as_such(published: Path) -> None:
-    import results
+def test_a_method_without_a_sham_is_named_as_such(file: Path) -> None:
+    import published
 
-    published.write_text(json.dumps([entry(arms=entry()["arms"][:1], guards=[])]), "utf-8")
-    page = results.each_method("")
+    file.write_text(json.dumps([entry(arms=entry()["arms"][:1], guards=[])]), "utf-8")
+    page = published.each_method("")
     assert "It has no sham" in page
     assert rows(page)["number"] == ["leace"]
     assert "No guard was set." in page
@@ -173,19 +172,18 @@ def test_a_method_without_a_sham_is_named_as_such(published: Path) -> None:
 
 def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hand-made entry has the fields of `condensed`, and the columns are those of the script."""
+    import published
     from tests.report import trials
 
-    import results
-
     monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("methods", results.SCRIPT)
+    spec = importlib.util.spec_from_file_location("methods", published.SCRIPT)
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     stored, made = script.condensed(trials.trial()), entry()
-    assert results.columns() == script.SHOWN
-    assert results.METHODS == script.PUBLISHED
+    assert published.columns() == script.SHOWN
+    assert published.METHODS == script.PUBLISHED
     assert {"machine", *stored} == set(made)
     assert set(stored["arms"][0]) == set(made["arms"][0])
     assert set(stored["arms"][0]["numbers"]["stereoset.ss"]) == set(made["arms"][0]["numbers"]["stereoset.ss"])
