@@ -1,4 +1,4 @@
-"""Seconds for the intervals of whole benchmarks: scores as many and as clustered as BBQ's and CrowS-Pairs' are.
+"""CPU-seconds for the intervals of whole benchmarks: scores as many and as clustered as BBQ's and CrowS-Pairs' are.
 
     python benchmarks/estimates.py [--draws 10000]
 
@@ -90,9 +90,9 @@ def metrics(table: ScoreTable, names: Sequence[str]) -> list[Metric]:
 def rows(
     benchmark: str, before: ScoreTable, after: ScoreTable, metric: Metric, draws: int
 ) -> Iterator[dict[str, str | int | float]]:
-    """Seconds of the overall number, of the whole breakdown and of an overall change."""
+    """CPU-seconds of the overall number, of the whole breakdown and of an overall change."""
     for what in ("overall", "all slices", "overall change"):
-        start = time.perf_counter()
+        start = time.process_time()
         match what:
             case "overall":
                 count = len(breakdown(before, metric, (), benchmark=benchmark, draws=draws))
@@ -101,7 +101,7 @@ def rows(
             case _:
                 paired(before, after, metric, benchmark=benchmark, draws=draws)
                 count = 1
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         name = f"{benchmark} {metric.name}, {what}"
         sys.stdout.write(f"{name:58s} {count:5d} numbers {seconds:8.2f} s\n")
         sys.stdout.flush()
