@@ -60,9 +60,7 @@ def cell(one: Mapping[str, Any] | None, number: str) -> str:
     if one["after"] is None or one["change"] is None:
         return "no number"
     digits = _digits(one, number)
-    change = _signed(one["change"], digits)
-    if one["low"] is not None and one["high"] is not None:
-        change += f" ({_signed(one['low'], digits)} to {_signed(one['high'], digits)})"
+    change = _ranged(one["change"], one["low"], one["high"], digits)
     lines = [numbers.number(one["after"], digits), change, direction(one)]
     return "<br>".join(filter(None, lines))
 
@@ -164,9 +162,7 @@ def _beyond(one: Mapping[str, Any] | None, number: str) -> str:
     if one is None or one["beyond"] is None or one["beyond"][0] is None:
         return ""
     value, low, high = one["beyond"]
-    digits = _digits(one, number)
-    ends = "" if low is None or high is None else f" ({_signed(low, digits)} to {_signed(high, digits)})"
-    return _signed(value, digits) + ends
+    return _ranged(value, low, high, _digits(one, number))
 
 
 def _head(entries: Sequence[Entry], number: str) -> str:
@@ -206,5 +202,10 @@ def _digits(one: Mapping[str, Any], number: str) -> int:
     return words.metric(number.partition(".")[2], one["unit"]).digits
 
 
-def _signed(value: float, digits: int) -> str:
-    return ("+" if value > 0 else "") + numbers.number(value, digits)
+def _ranged(value: float, low: float | None, high: float | None, digits: int) -> str:
+    """A change with its interval; one decimal more where one of them would be written as 0."""
+    found = [value] if low is None or high is None else [value, low, high]
+    if any(one != 0 and round(one, digits) == 0 for one in found):
+        digits += 1
+    shown = [f"{one:+,.{digits}f}".replace("-", numbers.MINUS) for one in found]
+    return shown[0] if len(shown) == 1 else f"{shown[0]} ({shown[1]} to {shown[2]})"

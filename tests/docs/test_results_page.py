@@ -143,6 +143,14 @@ def test_the_mark_says_which_way_a_number_went(one: dict[str, Any], mark: str) -
     assert published.direction(one) == mark
 
 
+def test_a_small_change_is_not_written_as_none() -> None:
+    import published
+
+    shown = published.cell(number(62.1, 0.03, 0.2), "stereoset.ss")
+    assert shown == "62.1<br>+0.03 (\N{MINUS SIGN}0.17 to +0.23)"
+    assert published.cell(number(62.1, -0.8, None), "stereoset.ss") == "61.3<br>\N{MINUS SIGN}0.8"
+
+
 def test_a_section_has_shams_guards_seconds_and_the_reason(file: Path) -> None:
     import published
 
