@@ -327,3 +327,14 @@ def test_bfloat16_weights_train_adapters_only() -> None:
     assert {tensor.dtype for tensor in trained.tensors.values()} == {torch.float32}
     with pytest.raises(UsageError, match="too coarse"):
         train(model, TEXTS, next_token_loss, QUICK.model_copy(update={"rank": 0}), seed=0)
+
+
+def test_autocast_trains_almost_alike_or_says_that_it_cannot() -> None:
+    model = model_of()
+    plain = train(model, TEXTS, next_token_loss, QUICK, seed=0)
+    fast = train(model, TEXTS, next_token_loss, QUICK.model_copy(update={"autocast": True}), seed=0)
+    if any("bfloat16 is not native" in note for note in fast.notes):
+        assert fast.steps == plain.steps
+    else:
+        assert fast.steps[0].terms["loss"] != plain.steps[0].terms["loss"]
+        assert fast.steps[0].terms["loss"] == pytest.approx(plain.steps[0].terms["loss"], rel=0.02)
