@@ -2,8 +2,9 @@
 
 For a cue the forms of all groups are rows of one batch, so one pass forward and one back gives every group's gradient:
 with w_f = P(f) / sum over the group's forms, the gradient of log sum_f P(f) is sum_f w_f grad log P(f), and a row's
-gradient reaches nothing but that row. A shift is meant for every token that opens or continues the place where a group
-is named: the cue's last token and the tokens of a form before its last. So their gradients are added.
+gradient reaches nothing but that row. A shift is meant for every token at which it is still open which group will be
+named: the cue's last one, and those of a form that it shares with forms of other groups ("a", "someone who is"). So
+their gradients are added.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from evenhand.model import Model
 
 Places = Literal["cue", "slot"]
-"""The cue's last token only, or the tokens of the forms before their last too."""
+"""The cue's last token only, or the tokens that forms of several groups begin with too."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ class Opened:
     start: int
     owner: tuple[int, ...]
 
+    def shared(self, row: int) -> int:
+        """How many of a row's tokens a row of another group has too; at least those of the cue, never all."""
+        others = [one for one, owner in zip(self.rows, self.owner, strict=True) if owner != self.owner[row]]
+        longest = max(_common(self.rows[row], one) for one in others)
+        return max(self.start, min(longest, len(self.rows[row]) - 1))
+
 
 def opened(model: Model, attribute: str, texts: Sequence[str]) -> list[Opened]:
     """Token ids of cues with the forms of an attribute's groups, as they are scored."""
@@ -55,6 +62,17 @@ def opened(model: Model, attribute: str, texts: Sequence[str]) -> list[Opened]:
         forms = [encoded.texts[numbers[0]] for numbers in parts]
         found.append(Opened(tuple(form.tokens for form in forms), min(form.start for form in forms), owner))
     return found
+
+
+def openings(attribute: str) -> tuple[str, ...]:
+    """What forms of several groups begin with, in whole words and with a space before: " a", " someone who is"."""
+    owners: dict[str, set[str]] = {}
+    for group in concepts(attribute).groups:
+        for form in group.forms:
+            words = form.split()
+            for end in range(1, len(words)):
+                owners.setdefault("".join(f" {word}" for word in words[:end]), set()).add(group.id)
+    return tuple(opening for opening, groups in owners.items() if len(groups) > 1)
 
 
 def mean_gradients(
@@ -88,7 +106,7 @@ def _gradients(model: Model, cue: Opened, sites: Sequence[Site], places: Places)
     for number, row in enumerate(cue.rows):
         ids[number, : len(row)] = torch.tensor(row)
         real[number, : len(row)] = 1
-        shifted[number, cue.start - 1 : len(row) - 1 if places == "slot" else cue.start] = True
+        shifted[number, cue.start - 1 : cue.shared(number) if places == "slot" else cue.start] = True
     ids, real, shifted = (one.to(model.device) for one in (ids, real, shifted))
     parameters = [one for one in model.hf.parameters() if one.requires_grad]
     for one in parameters:
@@ -112,3 +130,8 @@ def _gradients(model: Model, cue: Opened, sites: Sequence[Site], places: Places)
         by_row = (by_token.double() * shifted[..., None]).sum(1)
         gradients[site] = torch.stack([by_row[owner == n].sum(0) for n in range(len(groups))]).cpu()
     return gradients
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the beginning that two rows share."""
+    return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -55,7 +55,7 @@ def ridge(x: Tensor, y: Tensor, penalty: float, weights: Tensor | None = None) -
     Args:
         x: [N, D].
         y: [N, G].
-        penalty: in units of the number of rows, so that it means the same for any number of them.
+        penalty: added to the diagonal of the inputs' correlations, so that it means the same for any number of rows.
         weights: of the rows, [N]; None = all alike.
     """
     import torch
@@ -90,6 +90,19 @@ def held_out(x: Tensor, y: Tensor, concepts: Sequence[str], penalty: float, fold
         slopes, level = ridge(x[of != fold], y[of != fold], penalty)
         told[of == fold] = x[of == fold].double() @ slopes + level
     return told
+
+
+def best_penalty(x: Tensor, y: Tensor, concepts: Sequence[str], penalties: Sequence[float]) -> tuple[float, float]:
+    """The penalty that tells most of new concepts, and the share of the variance that it tells of them."""
+    scores = [explained(y, held_out(x, y, concepts, penalty)) for penalty in penalties]
+    best = max(range(len(scores)), key=lambda n: scores[n])
+    return penalties[best], scores[best]
+
+
+def explained(y: Tensor, told: Tensor) -> float:
+    """1 - squared error / squared distance from 0: how much of the unevenness is told; below 0 it is made worse."""
+    whole = float(y.square().sum())
+    return 1 - float((y - told).square().sum()) / whole if whole else 0.0
 
 
 def inverse(gradient: Tensor, damping: float = 0.0) -> Tensor:
