@@ -17,6 +17,7 @@ from peft import LoraConfig, LoraModel
 from tests.fixtures import tiny
 from torch import Tensor, nn
 
+from evenhand.cli._settings import configured
 from evenhand.core.edits import Dense, LowRank
 from evenhand.core.errors import DataError, UnknownName, UnsupportedSite, UsageError
 from evenhand.core.requests import Compare
@@ -290,6 +291,22 @@ def test_layers_that_are_trained(layers: Any, expected: set[int]) -> None:
     found = _adapters.maps_of(model_of().anatomy, settings)
     assert {name.split(".")[-1] for name in found} == {"q_proj", "o_proj"}
     assert {int(name.split(".")[2]) for name in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("upper", "upper"), ("all", "all"), ("7", (7,)), ("3,20-22", (3, 20, 21, 22)), ("0, 2", (0, 2))],
+)
+def test_layers_are_read_from_the_command_line(text: str, expected: Any) -> None:
+    assert configured(TrainSettings, [f"layers={text}"], "test").layers == expected
+    assert TrainSettings.model_validate({"layers": text}).layers == expected
+    assert TrainSettings.model_validate_json(TrainSettings(layers=expected).model_dump_json()).layers == expected
+
+
+@pytest.mark.parametrize("text", ["lower", "3,x", "5-", "1.5"])
+def test_layers_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="layers"):
+        configured(TrainSettings, [f"layers={text}"], "test")
 
 
 def test_what_cannot_be_trained_is_refused_with_a_reason() -> None:

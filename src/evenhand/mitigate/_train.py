@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from evenhand.core.record import Frozen
 
@@ -47,7 +47,7 @@ class TrainSettings(Frozen):
     ] = "attention"
     layers: Annotated[
         Literal["all", "upper"] | tuple[int, ...],
-        Field(description="Layers that are trained: all, the upper half, or numbers counted from 0."),
+        Field(description="Layers that are trained: all, upper (the upper half), or numbers from 0 on, e.g. 3,20-29."),
     ] = "upper"
     warmup: Annotated[
         float, Field(ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0.")
@@ -59,6 +59,22 @@ class TrainSettings(Frozen):
         bool,
         Field(description="Compute in bfloat16 with float32 weights, where the processor does so natively: faster."),
     ] = False
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        """From the command line: words, numbers and ranges, as one text or cut at the commas."""
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+            return value
+        if len(parts) == 1 and not parts[0].strip()[:1].isdigit():
+            return parts[0]
+        found: list[object] = []
+        for part in parts:
+            first, dash, last = part.strip().partition("-")
+            whole = bool(dash) and first.isdigit() and last.isdigit()
+            found += range(int(first), int(last) + 1) if whole else [part]
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
