@@ -11,7 +11,9 @@ import torch
 from tests.fixtures import tiny
 from tests.fixtures.untouched import untouched
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from evenhand.core.edits import AttentionEdit
 from evenhand.core.errors import UnsupportedSite
@@ -170,6 +172,18 @@ def test_a_model_on_eager_attention_stays_on_it() -> None:
             with model.attention([0], lambda _, __: None):
                 assert torch.equal(hf(IDS).logits, wanted)
     assert hf.config._attn_implementation == "eager"
+
+
+def test_another_implementation_is_put_back() -> None:
+    """Somebody's own function, or a flash kernel: weights are read on sdpa, then it is back in its place."""
+    AttentionInterface.register("somebodys_own", ALL_ATTENTION_FUNCTIONS["sdpa"])
+    AttentionMaskInterface.register("somebodys_own", sdpa_mask)
+    hf = tiny.network("llama")
+    hf.set_attn_implementation("somebodys_own")
+    with untouched(hf):
+        found = read(made(hf), IDS)
+    assert hf.config._attn_implementation == "somebodys_own"
+    assert torch.allclose(found[1], stock("llama", IDS)[1], atol=NEAR)
 
 
 def test_what_has_no_attention_cannot_be_read() -> None:

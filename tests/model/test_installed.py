@@ -100,6 +100,24 @@ def test_a_reference_that_cannot_be_encoded_leaves_nothing() -> None:
         made(hf).install([WEIGHT, scaled(2.0), BranchEdit(lambda hidden, _: hidden, reference=(1, 99999))])
 
 
+def test_a_reference_is_encoded_after_the_weights_of_its_patch_wherever_it_stands() -> None:
+    seen: list[Tensor] = []
+
+    def look(hidden: Tensor, reference: Tensor | None) -> Tensor:
+        assert reference is not None
+        seen.append(reference)
+        return hidden.sum(-1, keepdim=True) * 0
+
+    model = made(tiny.network("llama"))
+    branch = BranchEdit(look, reference=(5, 6))
+    for edits in ([WEIGHT, branch], [branch, WEIGHT], [branch]):
+        with model.install(edits):
+            assert model.edits == edits
+            logits(model.hf, IDS)
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.allclose(seen[0], seen[2])
+
+
 def test_hooks_are_counted_one_for_each_edit_and_none_afterwards() -> None:
     hf = tiny.network("llama")
     model = made(hf)

@@ -271,3 +271,26 @@ def test_what_is_no_weight_cannot_be_merged_and_is_listed() -> None:
     with registered(make), untouched(hf), pytest.raises(NotMergeable) as caught:
         patch_of(made(hf), {}).merge(made(hf))
     assert "it holds ActivationEdit, AttentionEdit, LogitsEdit, PromptEdit." in str(caught.value)
+
+
+def test_nothing_may_be_installed_while_a_patch_is_merged() -> None:
+    hf = tiny.network("llama")
+    model = made(hf)
+
+    def make(_: Mapping[str, Tensor]) -> Sequence[Edit]:
+        return [WeightEdit(MLP["llama"], Dense(draw(32, 64)))]
+
+    with registered(make):
+        patch = patch_of(model, {})
+        with untouched(hf), model.install(patch), pytest.raises(PatchError, match="Remove it first"):
+            patch.merge(model)
+
+
+def test_tensors_that_share_memory_are_saved(tmp_path: Path) -> None:
+    whole = draw(4, 4)
+    with registered(nothing):
+        patch_of(made(tiny.shared("llama")), {"whole": whole, "again": whole, "part": whole[1:]}).save(tmp_path)
+        found = Patch.load(tmp_path).tensors
+    assert torch.equal(found["whole"], whole)
+    assert torch.equal(found["again"], whole)
+    assert torch.equal(found["part"], whole[1:])

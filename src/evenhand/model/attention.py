@@ -52,6 +52,7 @@ class _Seat:
 
 _seats: WeakKeyDictionary[nn.Module, _Seat] = WeakKeyDictionary()
 _uses: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
+_before: WeakKeyDictionary[PreTrainedModel, str] = WeakKeyDictionary()
 
 
 class _Heads:
@@ -316,9 +317,9 @@ def _attention(anatomy: Anatomy, layer: int) -> nn.Module:
 @contextmanager
 def _switched(hf: PreTrainedModel, anatomy: Anatomy) -> Iterator[None]:
     """Our function in place of the model's; what it replaces is put back after the last use."""
-    before = hf.config._attn_implementation
     if not _uses.get(hf):
-        base = before if before in ("eager", "sdpa") else "sdpa"
+        _before[hf] = before = hf.config._attn_implementation
+        base = before if before in NAMES else "sdpa" if hf._supports_sdpa else "eager"
         for number, layer in enumerate(anatomy.layers):
             if layer.attention is not None:
                 _seats[layer.attention] = _Seat(number, base)
@@ -329,8 +330,7 @@ def _switched(hf: PreTrainedModel, anatomy: Anatomy) -> Iterator[None]:
     finally:
         _uses[hf] -= 1
         if not _uses[hf]:
-            base = next(_seats[layer.attention].base for layer in anatomy.layers if layer.attention is not None)
-            hf.set_attn_implementation(base)
+            hf.set_attn_implementation(_before.pop(hf))
             for layer in anatomy.layers:
                 if layer.attention is not None:
                     _seats.pop(layer.attention, None)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from evenhand.core.edits import BranchingEdit, Edit
+from evenhand.core.edits import BranchEdit, BranchingEdit, Edit
 from evenhand.core.errors import OutOfOrder, PatchError
 from evenhand.model.anatomy import Anatomy
 from evenhand.model.edits import install
@@ -84,7 +84,7 @@ class Stack:
                 "Two edits that ask further prompts cannot be installed at once: remove the other patch first."
             )
         with ExitStack() as undo:
-            for edit in edits:
+            for edit in sorted(edits, key=lambda edit: isinstance(edit, BranchEdit)):  # their references come last
                 install(anatomy.hf, anatomy, edit, undo)
             kept = undo.pop_all()
 

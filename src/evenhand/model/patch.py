@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -102,7 +102,7 @@ class Patch:
             StorageError: it cannot be written.
         """
         folder = Path(folder)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors.items()}
         raw = save(tensors)
         kind = registry.kind_of(self.method.name)
         content = PatchFile(
@@ -152,7 +152,7 @@ class Patch:
                 f"The settings in {folder}/patch.json do not fit {content.method!r} as it is installed here: "
                 f"{error.errors(include_url=False)[0]['msg']}."
             ) from error
-        return cls(configured, load_file(folder / "tensors.safetensors"), content.base, content.provenance)
+        return cls(configured, load(raw), content.base, content.provenance)
 
     def as_sham(self, sham: str) -> Patch:
         """The same patch, marked as a sham of this name."""
@@ -164,7 +164,10 @@ class Patch:
         Raises:
             WrongBase: the patch belongs to another model.
             NotMergeable: it holds edits that are no weights; they are listed.
+            PatchError: something is installed on the model.
         """
+        if model.edits:
+            raise PatchError("Something is installed on the model and would be merged with the patch. Remove it first.")
         self.check_base(model.identity)
         edits = list(self.method.edits(self.tensors, model))
         others = sorted({type(edit).__name__ for edit in edits if not edit.mergeable})
