@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evenhand.core import registry
 from evenhand.core.requests import Choose, Compare, NextToken, Request
@@ -48,7 +48,7 @@ def benchmark_page(name: str) -> str:
         f"```console\nevenhand measure smollm2 --on {name}{':FILE' if _must_have_file(cls) else ''} --limit 200\n```",
         _facts(cls),
         "## How it is scored",
-        _formula(cls.card),
+        formula(cls.card),
         _example(name),
         "## Metrics",
         "The first is the headline. The [page of metrics](../metrics.md) has their formulas.",
@@ -69,7 +69,7 @@ def text(plain: str) -> str:
     return html.escape(plain, quote=False).replace("*", "\\*")
 
 
-def _formula(card: Card) -> str:
+def formula(card: Card) -> str:
     """The formula as code, each part on a line of its own."""
     return "```text\n" + card.formula.replace("; ", "\n") + "\n```" if card.formula else ""
 
@@ -103,15 +103,21 @@ def _ideal(metric: type[Metric]) -> str:
 
 def settings_of(name: str) -> str:
     """Table of the settings of a benchmark: name, what it means, what it may be, default."""
-    schema = registry.get("benchmarks", name).model_json_schema()["properties"]
+    return settings_table(registry.get("benchmarks", name), f"{name}.")
+
+
+def settings_table(cls: type[Any], before: str) -> str:
+    """Table of the fields of a class; `before` stands before each name."""
+    schema = cls.model_json_schema().get("properties", {})
     if not schema:
         return "It has none."
     rows = []
     for field, about in schema.items():
         allowed = ", ".join(f"`{value}`" for value in about.get("enum", ()))
         default = about.get("default", "must be given")
-        shown = "all" if isinstance(default, list) else "none" if default is None else default
-        rows.append((f"`{name}.{field}`", about["description"], allowed or "", str(shown)))
+        listed = ", ".join(map(str, default)) or "none" if before == "" and isinstance(default, list) else "all"
+        shown = listed if isinstance(default, list) else "none" if default is None else default
+        rows.append((f"`{before}{field}`", text(about.get("description", "")), allowed or "", str(shown)))
     return table(("setting", "means", "one of", "default"), rows)
 
 
@@ -176,7 +182,7 @@ def _metric(metric: type[Metric], users: list[str]) -> list[str]:
         ("source", text(card.source)),
         ("differs", text(card.differs)),
     ]
-    parts = [text(card.title), _formula(card), table(("property", "value"), facts)]
+    parts = [text(card.title), formula(card), table(("property", "value"), facts)]
     if card.cautions:
         parts.append(f"!!! warning\n    {text(card.cautions)}")
     return [part for part in parts if part]

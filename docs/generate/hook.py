@@ -17,6 +17,8 @@ import published
 import signatures
 import tables
 
+import methods
+
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
@@ -26,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 MAKERS: Mapping[str, Callable[[str], str]] = {
     "benchmarks": cards.benchmark_index,
     "catalogue-size": cards.sizes,
+    "methods": methods.method_index,
+    "locators": methods.locator_index,
     "models": tables.models,
     "data": tables.data,
     "wheels": tables.wheels,
@@ -54,10 +58,15 @@ def filled(markdown: str) -> str:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put a page for each benchmark, and one for all metrics, into the navigation."""
+    """Put a page for each benchmark, locator, mitigation and control, and one for all metrics, into the navigation."""
     nav: list[dict[str, Any]] = config.nav or []
-    section = next(entry for entry in nav if _SECTION in entry)
-    section[_SECTION] += [f"benchmarks/{name}.md" for name in cards.benchmark_names()] + ["metrics.md"]
+    pages = {
+        _SECTION: [f"benchmarks/{name}.md" for name in cards.benchmark_names()] + ["metrics.md"],
+        "Locators": [f"locators/{name}.md" for name in methods.locator_names()],
+        "Mitigations and controls": [f"mitigations/{name}.md" for name in methods.method_names()],
+    }
+    for title, addresses in pages.items():
+        next(entry for entry in nav if title in entry)[title] += addresses
     return config
 
 
@@ -66,6 +75,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     from mkdocs.structure.files import File
 
     pages = {f"benchmarks/{name}.md": cards.benchmark_page(name) for name in cards.benchmark_names()}
+    pages |= {f"locators/{name}.md": methods.locator_page(name) for name in methods.locator_names()}
+    pages |= {f"mitigations/{name}.md": methods.method_page(name) for name in methods.method_names()}
     for address, text in (pages | {"metrics.md": cards.metrics_page()}).items():
         files.append(File.generated(config, address, content=text))
     return files

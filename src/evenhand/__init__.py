@@ -38,12 +38,17 @@ _HOMES = {
 }
 
 
+_MODULES = ("locators", "mitigations")
+
+
 def __getattr__(name: str) -> object:
     """Load a public name from its home."""
+    if name in _MODULES:
+        return import_module(f"evenhand.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'evenhand' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *_MODULES, "__version__"]

@@ -15,6 +15,23 @@ def test_every_public_name_is_there_and_can_be_called(name: str) -> None:
     assert callable(getattr(evenhand, name))
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "registered"),
+    [
+        ("mitigations", "Leace", "leace"),
+        ("mitigations", "SentenceDebias", "sentence_debias"),
+        ("mitigations", "LogitOffset", "logit_offset"),
+        ("locators", "HeadPatching", "head_patching"),
+    ],
+)
+def test_methods_and_locators_are_found_by_the_names_of_their_classes(module: str, name: str, registered: str) -> None:
+    found = getattr(evenhand, module)
+    assert getattr(found, name).name == registered
+    assert name in dir(found)
+    with pytest.raises(AttributeError, match="evenhand list"):
+        _ = found.Nothing
+
+
 @pytest.mark.parametrize("before", ["", "from evenhand.measure.pairs import Pairs"])
 def test_measure_can_be_called_although_a_folder_has_its_name(before: str) -> None:
     script = f"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -74,6 +74,21 @@ def entries(kind: str) -> Iterator[tuple[str, type[Any]]]:
     """All entries of a kind with their classes, by name."""
     for name in names(kind):
         yield name, get(kind, name)
+
+
+def by_class(kinds: Sequence[str], name: str) -> type[Any] | None:
+    """The entry whose name without underscores is the name of this class, in any case; None if there is none."""
+    wanted = name.lower()
+    for kind in kinds:
+        for entry in names(kind):
+            if entry.replace("_", "") == wanted:
+                return get(kind, entry)
+    return None
+
+
+def class_names(kinds: Sequence[str]) -> list[str]:
+    """What `by_class` understands: `SentenceDebias` for `sentence_debias`."""
+    return sorted("".join(part.capitalize() for part in entry.split("_")) for kind in kinds for entry in names(kind))
 
 
 @cache
