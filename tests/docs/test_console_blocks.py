@@ -6,11 +6,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
-from evenhand.cli import _gates
+from evenhand.cli import _gates, _settings
 from evenhand.cli._app import app
 from evenhand.cli.measure import chosen
 from evenhand.core import registry
@@ -19,8 +20,8 @@ from evenhand.data.places import FromWheels
 
 from . import pages
 
-OWN = {"pronouns"}
-"""Benchmarks that a page builds first."""
+OWN = {"pronouns", "mean_difference"}
+"""Benchmarks and methods that a page builds first."""
 FOREIGN = {"export", "pip", "python"}
 """Commands of others, whose arguments are not checked (scripts of ours are)."""
 
@@ -62,11 +63,25 @@ def test_a_line_that_does_not_fit_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("words", OURS)
 def test_a_command_line_is_understood(words: list[str]) -> None:
-    given = parsed(words)
-    _gates.parse(given.get("gate"))  # type: ignore[arg-type]
+    given: dict[str, Any] = parsed(words)
+    (_gates.parse_for_trial if words[1] in ("mitigate", "prove") else _gates.parse)(given.get("gate"))
+    own, dotted = _settings.split(given.get("set_") or [])
+    if words[1] in ("audit", "measure"):
+        own, dotted = [], [*own, *dotted]
     benchmarks = str(given.get("on") or "")
     if benchmarks and benchmarks.partition(":")[0] not in OWN:
-        assert chosen(benchmarks, given.get("set_") or [])  # type: ignore[arg-type]
+        assert chosen(benchmarks, dotted)
+    kind, name = _method(words[1], given)
+    if name and name not in OWN:
+        cls = registry.get(kind or registry.kind_of(name), name)
+        assert {setting.partition("=")[0] for setting in own} <= set(cls.model_fields)
+
+
+def _method(command: str, given: dict[str, Any]) -> tuple[str, str]:
+    """The method or locator that a line names, with its kind ("" for a mitigation or control)."""
+    if command == "mitigate":
+        return "", str(given["with_"])
+    return ("locators", str(given["by"])) if command == "locate" else ("", "")
 
 
 def test_every_other_command_is_one_that_is_known() -> None:
@@ -111,6 +126,8 @@ def test_every_script_exists_and_knows_the_options_that_it_is_shown_with(script:
 @pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
 def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     made = {"metrics.md", *(f"benchmarks/{name}.md" for name in registry.names("benchmarks"))}
+    made |= {f"locators/{name}.md" for name in registry.names("locators")}
+    made |= {f"mitigations/{name}.md" for kind in ("mitigations", "controls") for name in registry.names(kind)}
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
     root = pages.ROOT / "docs"
     missing = [

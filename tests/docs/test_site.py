@@ -36,6 +36,14 @@ def test_every_benchmark_has_a_page_with_its_metrics_and_settings(site: Path) ->
         assert [word for word in wanted if word not in page] == []
 
 
+def test_every_method_and_locator_has_a_page_with_its_settings(site: Path) -> None:
+    for kind, folder in (("mitigations", "mitigations"), ("controls", "mitigations"), ("locators", "locators")):
+        for name, cls in registry.entries(kind):
+            page = (site / folder / f"{name}.html").read_text(encoding="utf-8")
+            assert [field for field in cls.model_fields if f"<code>{field}</code>" not in page] == []
+            assert "Source and differences" in page
+
+
 def test_every_metric_has_a_section_that_links_can_reach(site: Path) -> None:
     page = (site / "metrics.html").read_text(encoding="utf-8")
     assert [name for name in registry.names("metrics") if f'id="{name}"' not in page] == []
