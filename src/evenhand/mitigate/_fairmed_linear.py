@@ -100,8 +100,8 @@ def best_penalty(x: Tensor, y: Tensor, concepts: Sequence[str], penalties: Seque
 
 
 def explained(y: Tensor, told: Tensor) -> float:
-    """1 - squared error / squared distance from 0: how much of the unevenness is told; below 0 it is made worse."""
-    whole = float(y.square().sum())
+    """1 - squared error / squared distance from the mean: what is told beyond the mean; below 0 it is told worse."""
+    whole = float((y - y.mean(0)).square().sum())
     return 1 - float((y - told).square().sum()) / whole if whole else 0.0
 
 

@@ -202,10 +202,10 @@ def _turned(back: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _said(found: Sequence[Cues], sites: Sequence[Site], scores: Tensor, chosen: Sequence[Site]) -> tuple[str, ...]:
-    """How much of the unevenness each layer tells of new concepts, for the reader."""
+    """How much of the variance each layer tells of new concepts, for the reader."""
     notes = [
-        f"Changed: {', '.join(map(str, chosen))}. Share of the squared log-odds that is told of concepts held out, by "
-        "layer:"
+        f"Changed: {', '.join(map(str, chosen))}. Share of the variance of the log-odds that is told of new concepts, "
+        "by layer:"
     ]
     for cues, row in zip(found, scores.tolist(), strict=True):
         shown = " ".join(f"{site.layer}: {value:.2f}" for site, value in zip(sites, row, strict=True))
