@@ -278,6 +278,8 @@ def test_texts_are_cut_and_amounts_scale() -> None:
     whole, cut = (_trainer.encoded(model, TEXTS, length) for length in (64, 5))
     assert [ids for _, (ids,) in cut] == [ids[:5] for _, (ids,) in whole]
     assert max(len(ids) for _, (ids,) in whole) > 5
+    ((_, (long,)),) = _trainer.encoded(model_of("gpt2"), [("the cat sat on the mat " * 90,)], 10_000)
+    assert len(long) == 256  # its context
     tensors = train(model, TEXTS, next_token_loss, QUICK, seed=0).tensors
     for half, whole in zip(weight_edits(tensors, 0.5), weight_edits(tensors), strict=True):
         assert isinstance(half.delta, LowRank)

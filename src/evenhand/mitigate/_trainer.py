@@ -127,7 +127,7 @@ def run(
 
 
 def encoded(model: Model, texts: Sequence[tuple[str, ...]], length: int) -> list[_Example]:
-    """Token ids as they are scored: from the model's beginning of text on, cut to `length`.
+    """Token ids as they are scored: from the model's beginning of text on, cut to `length` and to the context.
 
     Raises:
         DataError: there are no texts.
@@ -137,7 +137,9 @@ def encoded(model: Model, texts: Sequence[tuple[str, ...]], length: int) -> list
         raise DataError("There is nothing to train on: no text was left of the items. Fit on other items.")
     if len({len(example) for example in texts}) != 1:
         raise UsageError("Every example must hold the same number of texts.")
-    done = Encoder(model.tokenizer, model.hf.config).encode([Compare(example) for example in texts])
+    encoder = Encoder(model.tokenizer, model.hf.config)
+    length = min(length, encoder.length)
+    done = encoder.encode([Compare(example) for example in texts])
     return [
         (number, tuple(done.texts[windows[0]].tokens[:length] for windows in parts))
         for number, parts in enumerate(done.parts)
