@@ -53,7 +53,7 @@ BATTERY: dict[str, dict[str, Any]] = {
 }
 FIT_ON = {"logit_offset": ("yes_no", {"questions": "boolq"})}
 """What is fitted on other items than the method's own choice."""
-LIMITS = {"crows_pairs": 600, "yes_no": 600, "emission": 400, "arc": 300}
+LIMITS = {"crows_pairs": 400, "yes_no": 400, "emission": 300, "arc": 200}
 SHOWN = (
     "stereoset.ss",
     "stereoset.lms",
