@@ -164,10 +164,12 @@ class Fairmed(Mitigation):
         return made
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """Random signs instead of the gradient's, as far and for the same tokens; and labels dealt out at random."""
+        """Random signs instead of the gradient's, as far and in the same layers; and labels dealt out at random."""
+        layers = tuple(Site.parse(name.removesuffix(".mean")).layer for name in tensors if name.endswith(".mean"))
+        same = {"layers": tuple(sorted(layers))}
         return (
-            Sham("random direction", self.model_copy(update={"without": "direction"}), items),
-            Sham("shuffled labels", self.model_copy(update={"without": "labels"}), items),
+            Sham("random direction", self.model_copy(update={**same, "without": "direction"}), items),
+            Sham("shuffled labels", self.model_copy(update={**same, "without": "labels"}), items),
         )
 
     def _targets(self, cues: Cues) -> Tensor:

@@ -142,10 +142,12 @@ class FairmedCausal(Mitigation):
         return made
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """Random directions with shifts of the same size; and log-odds dealt out over the cues at random."""
+        """Random directions, as far and in the same layers; and log-odds dealt out over the cues at random."""
+        layers = tuple(Site.parse(name.removesuffix(".back")).layer for name in tensors if name.endswith(".back"))
+        same = {"layers": tuple(sorted(layers))}
         return (
-            Sham("random direction", self.model_copy(update={"without": "direction"}), items),
-            Sham("shuffled labels", self.model_copy(update={"without": "labels"}), items),
+            Sham("random direction", self.model_copy(update={**same, "without": "direction"}), items),
+            Sham("shuffled labels", self.model_copy(update={**same, "without": "labels"}), items),
         )
 
     def _states(
