@@ -97,7 +97,7 @@ def test_openings_are_what_several_groups_begin_with() -> None:
     assert " an elderly" not in openings("age")
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon"])
 @pytest.mark.parametrize("places", ["cue", "slot"])
 def test_the_gradient_is_what_a_small_shift_does(family: str, places: str) -> None:
     model = gendered.model(family)

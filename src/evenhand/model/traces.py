@@ -40,7 +40,7 @@ def traced(
             x = x if x.requires_grad else x.detach().requires_grad_()
             x.retain_grad()
             found[site].append(x)
-            return x
+            return x.clone()  # some models add to it in place, which a leaf does not allow
 
         return ActivationEdit(site, keep)  # type: ignore[arg-type]  # a reader may leave the activation alone
 
