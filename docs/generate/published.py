@@ -105,7 +105,7 @@ def _section(entry: Entry, shown: Sequence[str]) -> list[str]:
     shams = any(arm["role"] == "sham" for arm in entry["arms"])
     return [
         f"### `{entry['method']}` {{ #{entry['method']} }}",
-        text(entry["title"]),
+        f"{text(entry['title'])} [Its page](mitigations/{entry['method']}.md) has source and formula.",
         f"**{_verdict(entry)}.** {text(entry['why'])}",
         f"Fitted on: {text(entry['fitted_on']) or 'nothing'}. {_settings(entry)}"
         + ("" if shams else " It has no sham, so nothing can show that it does more than one."),
