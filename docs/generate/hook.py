@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cards
+import fairmed_results
 import options
 import published
 import signatures
@@ -38,6 +39,8 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "record": tables.record,
     "results-of-methods": published.methods,
     "each-method": published.each_method,
+    "fairmed-probers": fairmed_results.probers,
+    "fairmed-trials": fairmed_results.trials,
     "options": options.of_command,
     "signature": signatures.of,
     "file": lambda name: (ROOT / name).read_text("utf-8"),
