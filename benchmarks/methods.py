@@ -53,7 +53,7 @@ BATTERY: dict[str, dict[str, Any]] = {
 }
 FIT_ON = {"logit_offset": ("yes_no", {"questions": "boolq"})}
 """What is fitted on other items than the method's own choice."""
-LIMITS = {"crows_pairs": 400, "yes_no": 400, "emission": 300, "arc": 200}
+LIMITS = {"stereoset": 500, "crows_pairs": 250, "yes_no": 120, "emission": 200, "arc": 100}
 SHOWN = (
     "stereoset.ss",
     "stereoset.lms",
