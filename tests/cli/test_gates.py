@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.report import trials
 
 from evenhand.cli import _gates
 from evenhand.core.errors import UsageError
 from evenhand.core.record import Estimate, Record
+from evenhand.core.trial import Verdict
 
 
 def record(*estimates: Estimate) -> Record:
@@ -71,3 +73,27 @@ def test_what_is_no_gate_is_refused_with_an_example(gate: str) -> None:
 
 def test_no_gates_are_no_gates() -> None:
     assert _gates.parse(None) == []
+
+
+def test_a_gate_of_a_trial_is_a_verdict_or_a_number_with_the_patch() -> None:
+    found = trials.trial()
+    verdict, below, above = _gates.parse_for_trial(["improved", "stereoset.ss<=58", "stereoset.ss>58"])
+    assert (verdict.failure_with(found), below.failure_with(found)) == ("", "")
+    assert above.failure_with(found) == "stereoset.ss is 57.3, the gate asks for > 58 (leace)"
+    assert verdict.failure_with(trials.trial(Verdict.HARMED)) == "the verdict is harmed, the gate asks for improved"
+
+
+def test_a_gate_of_a_trial_must_hold_for_every_seed() -> None:
+    (one,) = _gates.parse_for_trial(["stereoset.ss<=58"])
+    said = one.failure_with(trials.seeds(Verdict.IMPROVED, Verdict.IMPROVED))
+    assert said == "stereoset.ss is 58.3, the gate asks for <= 58 (leace (seed 1))"
+
+
+def test_a_gate_of_a_trial_on_what_was_not_measured_fails() -> None:
+    (one,) = _gates.parse_for_trial(["bbq.bbq_unknown_rate<=1"])
+    assert one.failure_with(trials.trial()) == "bbq.bbq_unknown_rate was not measured"
+
+
+def test_a_gate_of_a_trial_that_is_neither_names_the_verdicts() -> None:
+    with pytest.raises(UsageError, match="neither a verdict .improved, no_effect"):
+        _gates.parse_for_trial(["better"])

@@ -71,3 +71,12 @@ def test_a_question_that_is_declined_leaves_the_bars_running() -> None:
         with pytest.raises(KeyError), bars.paused():
             raise KeyError
         assert bars._shown.live.is_started
+
+
+def test_a_fit_is_a_line_with_its_seconds_and_an_arm_is_measured_in_tokens() -> None:
+    with shown(terminal=False) as (bars, text):
+        bars.proving("fitting leace", 0, 1)
+        bars.proving("fitting leace", 1, 1)
+        bars.proving("leace: bbq", 0, 1000)
+        bars.proving("leace: bbq", 1000, 1000)
+    assert text.getvalue().splitlines() == ["fitting leace: 0 s", "leace: bbq: 1,000 tokens in 0 s"]

@@ -85,9 +85,12 @@ def content(folder: Path) -> PatchFile:
 
 
 def label(folder: Path) -> str:
-    """What results with this patch are named after: its folder, or the trial's if that is plainly `patch`."""
+    """What results with this patch are named after: its folder, or the trial's where that is `patch` or `patch-SEED`."""
     place = folder.absolute()
-    return place.parent.name if place.name == "patch" else place.name
+    plain, _, seed = place.name.partition("-")
+    if plain != "patch":
+        return place.name
+    return f"{place.parent.name}-{seed}" if seed else place.parent.name
 
 
 def methods(folders: Sequence[Path]) -> str:

@@ -71,16 +71,16 @@ class Bars:
             seconds = time.perf_counter() - self._since[benchmark]
             self.console.print(f"{benchmark}: {total:,} tokens in {seconds:,.0f} s")
 
-    def proving(self, what: str, done: int, total: int) -> None:
-        """Fits, of which nobody knows how long they take, and the patches that are being measured."""
-        if not what.startswith("fitting "):
-            self.measuring(what, done, total)
+    def proving(self, benchmark: str, done: int, total: int) -> None:
+        """Fits ("fitting ARM"), of which nobody knows how long they take, and arms that are measured."""
+        if not benchmark.startswith("fitting "):
+            self.measuring(benchmark, done, total)
         elif done < total:
-            self._since[what] = time.perf_counter()
-            self.busy(what)
+            self._since[benchmark] = time.perf_counter()
+            self.busy(benchmark)
         else:
             self._idle()
-            self.console.print(f"{what}: {time.perf_counter() - self._since.get(what, 0.0):,.0f} s")
+            self.console.print(f"{benchmark}: {time.perf_counter() - self._since[benchmark]:,.0f} s")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
