@@ -95,5 +95,5 @@ def test_a_gate_of_a_trial_on_what_was_not_measured_fails() -> None:
 
 
 def test_a_gate_of_a_trial_that_is_neither_names_the_verdicts() -> None:
-    with pytest.raises(UsageError, match="neither a verdict .improved, no_effect"):
+    with pytest.raises(UsageError, match=r"neither a verdict \(improved, no_effect"):
         _gates.parse_for_trial(["better"])

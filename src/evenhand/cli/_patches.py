@@ -85,7 +85,7 @@ def content(folder: Path) -> PatchFile:
 
 
 def label(folder: Path) -> str:
-    """What results with this patch are named after: its folder, or the trial's where that is `patch` or `patch-SEED`."""
+    """What results with this patch are named after: its folder, or the trial's for `patch` and `patch-SEED`."""
     place = folder.absolute()
     plain, _, seed = place.name.partition("-")
     if plain != "patch":
