@@ -49,6 +49,14 @@ def test_a_number_without_an_ideal_is_compared_with_the_value_before() -> None:
     assert all(row["ideal"] is None for row in found["data"]["values"])
 
 
+def test_the_axis_of_a_number_without_an_ideal_has_round_ticks() -> None:
+    measured = [trials.outcome(of=trials.change(864.37, 13.36, 9.1, metric="perplexity", ideal=None, unit=""))]
+    (one,) = trial_view.view(trials.trial(outcomes=tuple(measured))).primary
+    assert one.axis is not None
+    assert all(float(tick).is_integer() for tick in one.axis.ticks)
+    assert one.axis.low <= 864.37 < 877.73 + 9.1 <= one.axis.high
+
+
 def test_a_number_without_any_value_has_no_chart() -> None:
     gone = trials.outcome(of=trials.change(before=None, value=None, half=None, reason="nothing"))
     (measure,) = trial_view.view(trials.trial(outcomes=(gone,))).primary
@@ -79,7 +87,7 @@ def test_which_way_a_number_moved_follows_from_the_interval_of_its_effect(
 
 def test_crossing_the_ideal_is_said() -> None:
     one = trials.outcome(of=trials.change(52.0, -3.0, 1.0))
-    assert outcomes.ArmRow("leace", "method", one).distance.endswith(", on the other side")
+    assert outcomes.ArmRow("leace", "method", one).distance.endswith(", crossed")
 
 
 def test_a_map_is_deepest_where_the_distance_from_the_null_is_largest() -> None:

@@ -162,7 +162,7 @@ def test_a_trial_shows_every_arm_of_every_primary_and_transfer_number(pages: dic
     text = Page(pages["trial"]).text
     for title in ("StereoSet: Stereotype score (SS)", "CrowS-Pairs: Stereotype rate, whole sentence"):
         assert title in text
-    assert "−4.2 (−6.6 to −1.8)" in text
+    assert "−4.2−6.6 to −1.8" in text
     assert text.count("sham: shuffled labels") > 5
     assert text.count("rival: word_list_bias") > 5
 
@@ -259,3 +259,15 @@ def test_a_comparison_names_each_trial_apart_and_what_hinders(pages: dict[str, s
 
 def test_equal_trials_give_equal_bytes(pages: dict[str, str]) -> None:
     assert html.trial_page(trials.trial(), FOLDER) == pages["trial"]
+
+
+def test_the_sentence_claims_no_interval_where_the_change_has_none() -> None:
+    one = trials.outcome(of=trials.change(half=None, reason="too few clusters"))
+    judged = Judgement(seed=None, verdict=Verdict.UNDECIDED, why="small", primary=(one,))
+    text = Page(html.trial_page(trials.trial(outcomes=(one,), judgement=judged, grid=()), FOLDER)).text
+    assert "(no interval: too few clusters). Without an interval nothing can be said about it." in text
+
+
+def test_names_and_folders_with_spaces_are_quoted_in_commands() -> None:
+    live = trials.trial(model=trials.trial().model.model_copy(update={"name": "live model"}))
+    assert "evenhand audit 'live model' --with 'my trials/a/patch'" in Page(html.trial_page(live, "my trials/a")).text

@@ -85,18 +85,24 @@ class ArmRow:
     @property
     def distance(self) -> str:
         """Nearer to the ideal, further from it, or not to be told; and whether it was crossed."""
-        return self.moved.value + (", on the other side" if self.outcome.crossed else "")
+        return self.moved.value + (", crossed" if self.outcome.crossed else "")
 
     @property
     def beyond(self) -> str:
         """Effect minus the mean effect of the shams, with its interval; empty for other arms."""
+        return "" if self.outcome.beyond_sham is None else f"{self.beyond_value} ({self.beyond_interval})"
+
+    @property
+    def beyond_value(self) -> str:
+        """The same without the interval."""
         effect = self.outcome.beyond_sham
-        if effect is None:
-            return ""
-        if effect.value is None:
-            return "none"
-        within = interval(self.change, effect.low, effect.high)
-        return f"{signed(self.change, effect.value)} ({within})"
+        return "" if effect is None else signed(self.change, effect.value)
+
+    @property
+    def beyond_interval(self) -> str:
+        """The interval alone."""
+        effect = self.outcome.beyond_sham
+        return "" if effect is None else interval(self.change, effect.low, effect.high)
 
     @property
     def p(self) -> str:
@@ -194,12 +200,20 @@ class Measure:
         change = self.change
         before = Row("before", _estimate(change, change.before, None, None))
         rows = [before, *(row.row for row in self.rows)]
-        if change.ideal is None:  # the value before stands in for an ideal: something to compare with
-            rows = [Row(row.label, row.estimate.model_copy(update={"ideal": change.before})) for row in rows]
-        found = panels.axis(rows)
-        if found is None or change.ideal is not None:
-            return found
-        return Axis(found.low, found.high, found.ticks, None)
+        if change.ideal is not None:
+            return panels.axis(rows)
+        ends = [end for row in rows for end in (row.estimate.value, row.estimate.low, row.estimate.high)]
+        known = [end for end in ends if end is not None]
+        return panels.spread(known, self.words.low, self.words.high) if known else None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why values or intervals are missing, each reason once with the arms that it is about."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.reason:
+                found.setdefault(row.reason, []).append(row.label)
+        return tuple(f"{', '.join(names)}: {reason}" for reason, names in found.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,11 @@ def axis(rows: Sequence[Row]) -> Axis | None:
     return _rounded(ideal - reach, ideal + reach, floor, roof, ideal, origin=ideal)
 
 
+def spread(points: Sequence[float], floor: float | None, roof: float | None) -> Axis:
+    """An axis with round ends that holds all points and has no ideal."""
+    return _rounded(min(points), max(points), floor, roof, None, origin=0.0)
+
+
 def _rounded(
     low: float, high: float, floor: float | None, roof: float | None, ideal: float | None, origin: float
 ) -> Axis:

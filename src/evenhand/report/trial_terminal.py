@@ -66,7 +66,7 @@ def _measure(page: Page, measure: Measure) -> None:
         picture = bar(row.row, axis, width, page.marks) if axis else ""
         table.add_row(page.text(row.label), *(page.text(cells[number]) for cells in columns), Text(picture))
     page.console.print(table, highlight=False)
-    page.points(f"{row.label}: {row.reason}" for row in rows if row.reason)
+    page.points(measure.reasons)
     if measure.compared:
         page.points(f"{row.label}, beyond the sham: {row.beyond}" for row in rows if row.beyond)
 

@@ -198,14 +198,15 @@ def attach(trial: Trial, folder: str) -> tuple[str, str, str]:
     ours = next((arm for arm in trial.arms if arm.role == "method"), None)
     place = f"{folder}/{ours.patch}" if ours is not None and ours.patch else _given(trial.command)
     name = trial.model.name
-    shell = f"evenhand audit {name} --with {place}"
+    model, folder = shlex.quote(name), shlex.quote(place)
+    shell = f"evenhand audit {model} --with {folder}"
     python = (
         "import evenhand as eh\n\n"
         f"model = eh.Model.load({name!r})\n"
         f"with model.install(eh.Patch.load({place!r})):\n"
         "    ..."
     )
-    merged = f"evenhand export {name} --with {place} --to models/{trial.method}"
+    merged = f"evenhand export {model} --with {folder} --to models/{trial.method}"
     return shell, python, merged if ours is not None and ours.mergeable else ""
 
 
@@ -232,7 +233,7 @@ def _sentence(trial: Trial, measure: Measure) -> str:
             parts.append(f"That is nearer to the ideal of {measure.ideal}{', on its other side' * one.crossed}.")
         case outcomes.Moved.FURTHER:
             parts.append(f"That is further from the ideal of {measure.ideal}{', on its other side' * one.crossed}.")
-        case outcomes.Moved.UNSURE if one.effect.low is None:
+        case outcomes.Moved.UNSURE if one.change.low is None:
             parts.append("Without an interval nothing can be said about it.")
         case outcomes.Moved.UNSURE:
             parts.append("The interval includes no change: these items cannot tell.")
