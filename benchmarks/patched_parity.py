@@ -55,7 +55,7 @@ class Wanted:
 
 PATCHES = {
     "leace": Wanted("leace"),
-    "cda": Wanted("cda", {"sentences": 64, "steps": 12, "lr": 2e-3}, exported=True),
+    "cda": Wanted("cda", {"sentences": 64, "steps": 12, "lr": 1e-3}, exported=True),
 }
 TESTS: dict[str, dict[str, Any]] = {"crows_pairs": {}, "stereoset": {"task": "intrasentence"}}
 ROWS = [f"{patch}, {test}" for patch in PATCHES for test in TESTS]
