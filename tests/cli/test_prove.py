@@ -37,6 +37,17 @@ def test_a_patch_alone_is_proved_without_a_sham_and_that_is_said(evenhand: Evenh
     assert [arm["role"] for arm in record["arms"]] == ["method"]
 
 
+def test_a_file_that_it_was_fitted_on_is_tested_on_the_fold_test(
+    evenhand: Evenhand, here: Path, trial: str, many: str
+) -> None:
+    done = evenhand("prove", "tiny", "--with", trial, "--on", f"pairs:{many}", "--guards", "none", "-q")
+    assert done.code == 0
+    record = json.loads((here / "trials" / "tiny-leace-again" / "trial.json").read_text("utf-8"))
+    assert record["tested_on"]["pairs"]["fold"] == "test"
+    plan = evenhand("prove", "tiny", "--with", trial, "--on", f"pairs:{many}", "--guards", "none", "--dry-run")
+    assert "fold test" in plan.out
+
+
 def test_texts_that_it_was_fitted_on_are_refused_as_a_test(
     evenhand: Evenhand, here: Path, trial: str, many: str
 ) -> None:

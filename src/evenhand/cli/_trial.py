@@ -28,6 +28,7 @@ class TrialRequest:
     """A command line, understood.
 
     Attributes:
+        fitted: names of benchmarks whose fold 'fit' the patches were fitted on already.
         fits: how many fits there are, in words for a dry run, "" if nothing is fitted.
         arms: how many patches are measured, besides the untouched model.
     """
@@ -47,6 +48,7 @@ class TrialRequest:
     gates: Sequence[_gates.Gate | _gates.VerdictGate]
     fits: str
     arms: str
+    fitted: frozenset[str] = frozenset()
 
 
 def rules(guards: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -66,7 +68,7 @@ def tests(request: TrialRequest) -> Tests:
     from evenhand.measure import _folder
     from evenhand.prove._tests import tests_of
 
-    found = tests_of(request.method, request.fit_on, request.test_on, request.guards, request.limit)
+    found = tests_of(request.method, request.fit_on, request.test_on, request.guards, request.limit, request.fitted)
     numbers = [gate for gate in request.gates if isinstance(gate, _gates.Gate)]
     _gates.check(numbers, {one.name: one.metrics for one in found.benchmarks})
     for benchmark in (*found.benchmarks, *([request.fit_on] if request.fit_on is not None else [])):

@@ -104,6 +104,7 @@ def prove(
         gates=_gates.parse_for_trial(gate),
         fits="",
         arms=_arms(found),
+        fitted=_fitted(found),
     )
     tests = _trial.tests(request)
     if dry_run:
@@ -134,6 +135,15 @@ def prove(
         )
 
     _trial.run(request, work)
+
+
+def _fitted(found: Found) -> frozenset[str]:
+    """Benchmarks whose fold `fit` any of the patches was fitted on: they are tested on their fold `test`."""
+    from evenhand.cli import _patches
+
+    kept = (_patches.content(folder) for folder in (*found.patches, *found.shams, *found.rivals))
+    sources = (one.provenance.fitted_on for one in kept)
+    return frozenset(one.benchmark for one in sources if one is not None and one.fold == "fit")
 
 
 def _arms(found: Found) -> str:

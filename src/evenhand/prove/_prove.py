@@ -86,7 +86,9 @@ def prove(
     if len(set(names)) < len(names):
         raise UsageError(f"Two arms have the same name: {', '.join(sorted({n for n in names if names.count(n) > 1}))}.")
     cls: Any = type(patches[0].method)
-    tests = tests_of(cls, None, test_on, guards, limit)
+    sources = (one.provenance.fitted_on for one in (*patches, *shams, *rivals))
+    fitted = {one.benchmark for one in sources if one is not None and one.fold == "fit"}
+    tests = tests_of(cls, None, test_on, guards, limit, fitted)
     settings = Settings(chat, seed, level, draws, resume, command, progress)
     with ExitStack() as undo:
         folder = Path(out) if out is not None else Path(undo.enter_context(tempfile.TemporaryDirectory()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ def tests_of(
     test_on: Sequence[Benchmark | str] | None,
     guards: Sequence[str] | None,
     limit: Limit,
+    fitted: Collection[str],
 ) -> Tests:
     """The benchmarks of a trial of this method.
 
@@ -79,6 +80,7 @@ def tests_of(
             names, or the first number of each.
         guards: rules instead of the usual ones.
         limit: at most so many items of each benchmark, or by name.
+        fitted: names of benchmarks whose fold 'fit' something was fitted on already.
 
     Raises:
         UnknownName: a guard is about a number that is not measured.
@@ -101,11 +103,11 @@ def tests_of(
     if test_on is not None and not primary:
         asked = {one if isinstance(one, str) else one.name for one in test_on}
         primary = tuple(f"{name}.{one.metrics[0]}" for name, one in chosen.items() if name in asked)
-    fitted = {fit_on.folds_of or fit_on.name} if fit_on is not None else set()
+    split = {*fitted, fit_on.folds_of or fit_on.name} if fit_on is not None else {*fitted}
     folds: dict[str, Fold] = {
         name: "test"
         for name, one in chosen.items()
-        if (one.folds_of or name) in splits.fixed() or (one.folds_of or name) in fitted
+        if (one.folds_of or name) in splits.fixed() or (one.folds_of or name) in split
     }
     return Tests(tuple(chosen.values()), folds, _limits(limit, chosen), primary, rules)
 

@@ -82,7 +82,7 @@ def trial(
     if seeds < 1 or shams < 0 or (isinstance(limit, int) and limit < 1):
         raise UsageError(f"seeds={seeds}, shams={shams}, limit={limit}: expected at least 1, 0 and 1.")
     source = fit_on if fit_on is not None else _own(method)
-    tests = tests_of(method, source, test_on, guards, limit)
+    tests = tests_of(method, source, test_on, guards, limit, ())
     settings = Settings(chat, seed, level, draws, resume, command, progress)
     named = method.rivals if rivals is None else tuple(rivals)
     with ExitStack() as undo:
