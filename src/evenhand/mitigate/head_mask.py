@@ -62,7 +62,7 @@ class HeadMask(Mitigation):
         if not self.heads:
             raise UsageError(
                 "head_mask was given no heads. Name them, e.g. --set heads=L5.heads.3,L6.heads.1, or take those that a "
-                "locator found: evenhand locate MODEL --with head_patching, then --set heads=@sites.json:10."
+                "locator found: evenhand locate MODEL --by head_patching, then --set heads=@sites.json:10."
             )
         sites = head_sites(self.heads)
         for site in sites:
