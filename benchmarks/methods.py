@@ -5,7 +5,7 @@
 Each row is a whole trial: fitted on the fold 'fit', tested on the fold 'test' (CrowS-Pairs and ARC, on which nothing is
 developed, by a sample), with one sham of each kind. Settings are the methods' defaults, named before anything was
 tested; nothing is tuned. `head_mask` takes the ten heads that `head_patching` ranks first on the fold 'fit'. The
-untouched model is measured once and shared. `--publish` writes what the documentation shows to
+untouched model is measured once and shared. All in bfloat16. `--publish` writes what the documentation shows to
 docs/results/methods.json.
 
 On two cores a row takes five to ten minutes; everything that is done is kept and gone on with.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import evenhand as eh
 import ledger
@@ -53,6 +53,8 @@ BATTERY: dict[str, dict[str, Any]] = {
 }
 FIT_ON = {"logit_offset": ("yes_no", {"questions": "boolq"})}
 """What is fitted on other items than the method's own choice."""
+DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
+"""Before, after and shams alike; three times as fast as float32 on processors that have it."""
 LIMITS = {"stereoset": 500, "crows_pairs": 250, "yes_no": 120, "emission": 200, "arc": 100}
 SHOWN = (
     "stereoset.ss",
@@ -102,7 +104,7 @@ def settings_of(row: str, model: Model, folder: Path) -> dict[str, Any]:
 
 def measure(row: str, folder: Path) -> ledger.Json:
     """One trial."""
-    model = eh.Model.load("smollm2")
+    model = eh.Model.load("smollm2", dtype=DTYPE)
     method = registry.get(registry.kind_of(row), row)(**settings_of(row, model, folder))
     out = folder / row
     shared, own = folder / "before", out / "measured" / "before"
@@ -134,6 +136,7 @@ def condensed(trial: Trial) -> ledger.Json:
         "why": trial.judgement.why,
         "model": trial.model.name,
         "weights": trial.model.weights,
+        "dtype": trial.environment.dtype,
         "created": trial.created,
         "arms": [
             {
@@ -201,7 +204,7 @@ def main() -> None:
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))
         return
-    facts = {"battery": BATTERY, "limits": LIMITS}
+    facts = {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
     folder = options.out / book.name
     ledger.run(book, options.row or ROWS, lambda row: dict(facts), lambda row: measure(row, folder), cells)
 
