@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _WIDEST = 100
 _SOURCES = {
     "perplexity": ("gap",),
-    "gas": ("bold",),
-    "yes_no": ("strategyqa",),
+    "gas": ("gap",),
+    "yes_no": ("bbq",),
     "bbq_letters": ("bbq",),
     "bbq_lm_eval": ("bbq",),
 }
 """Data of the benchmarks that are not called like their data."""
 _OTHERS = re.compile(r"([^\W\d_][\w'\u2019-]*) et al\b")
-_YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+_YEAR = re.compile(r"(?<![\w/.-])(?:19|20)\d\d\b")
 
 
 class Kind(StrEnum):
@@ -218,13 +218,13 @@ def _source(name: str, one: DataSource) -> Entry:
 
 
 def short(source: str) -> str:
-    """First author and year of a source: 'Nadeem et al. 2021'; the beginning of the source if it names no year.
+    """First author and year of a source: 'Nadeem et al. 2021'; its first clause if it names no year.
 
     The authors are looked for before an "et al.", else in the sentence (or bracket) that holds the first year.
     """
     year = _YEAR.search(source)
     if year is None:
-        return textwrap.shorten(source, 40, placeholder=" ...")
+        return textwrap.shorten(re.split(r"[,.;:] ", source)[0].rstrip("."), 40, placeholder=" ...")
     named = _OTHERS.search(source[: year.start()])
     if named is not None:
         return f"{named[1]} et al. {year.group()}"

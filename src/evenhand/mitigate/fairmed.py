@@ -32,7 +32,7 @@ class Fairmed(Mitigation):
     card: ClassVar[Card] = Card(
         title="Trains probers that tell from a layer's MLP output which group the model will name, and moves the "
         "output at inference, within bounds, until they cannot.",
-        source="Fairness Mediator, Xiao, Liu, Liang, Liu, Tao, ISSTA 2025, https://arxiv.org/abs/2504.07787",
+        source="Xiao, Liu, Liang, Liu, Tao, ISSTA 2025. Fairness Mediator, https://arxiv.org/abs/2504.07787",
         formula="z = (m - mean) / deviation; p = softmax(W2 relu(W1 z + b1) + b2), trained by cross-entropy on the "
         "group that is emitted after the cue; the `top` layers by macro-F1 on concepts held out; N times: z <- "
         "clip(z - size * step / N * sign(grad_z KL(u || p)), z0 +- size); several attributes: their gradients added",

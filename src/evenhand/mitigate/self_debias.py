@@ -33,8 +33,8 @@ class SelfDebias(Mitigation):
     name: ClassVar[str] = "self_debias"
     card: ClassVar[Card] = Card(
         title="Makes tokens less likely that become likelier when the prompt announces a biased text.",
-        source="Self-Diagnosis and Self-Debiasing: A Proposal for Reducing Corpus-Based Bias in NLP, Schick, Udupa, "
-        "Schuetze, TACL 2021, https://aclanthology.org/2021.tacl-1.84.",
+        source="Schick, Udupa, Schuetze, TACL 2021. Self-Diagnosis and Self-Debiasing: A Proposal for Reducing "
+        "Corpus-Based Bias in NLP, https://aclanthology.org/2021.tacl-1.84.",
         formula="D(w) = p(w | x) - max over descriptions d of p(w | d, x); p'(w) ~ p(w | x) * a(D(w)); a(D) = 1 if "
         "D >= 0, else max(exp(decay * D), floor)",
         differs="The descriptions are our own words. A text that is scored from its beginning is put in quotation "
