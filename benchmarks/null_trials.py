@@ -2,7 +2,7 @@
 
     python benchmarks/null_trials.py [--row NAME] [--patches 15] [--table]
 
-Null trials: patches that take random directions out of the residual stream in the middle of `smollm2` are measured on
+Null trials: patches that take random directions out of the residual stream of `smollm2` (bfloat16) are measured on
 StereoSet (intrasentence, fold 'fit'; nothing is fitted). Each ordered pair of them is a trial, one as the method and
 the other as its sham, with the guard on language modelling that trials have. Both are draws of the same kind, so every
 `improved` is false. Rates come with an interval from resampling patches.
@@ -53,7 +53,7 @@ def tests() -> Tests:
 def null(rank: int, patches: int, folder: Path) -> dict[str, Any]:
     """Verdicts of all ordered pairs of random patches; runs that are in the folder are read back."""
     settings = Settings("off", 0, 0.95, DRAWS, True, "", None)
-    model = eh.Model.load("smollm2")
+    model = eh.Model.load("smollm2", dtype="bfloat16")
     runs: dict[str, Measured] = {BEFORE: _arms.run(model, BEFORE, None, tests(), settings, folder)}
     for seed in range(patches):
         patch = eh.fit(model, RandomDirection(sites=(SITE,), rank=rank), seed=seed)
