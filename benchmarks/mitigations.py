@@ -34,7 +34,7 @@ ATTRIBUTES = ("gender", "age", "religion", "race")
 SETTINGS: dict[str, dict[str, Any]] = {
     "fairmed": {"layers": (14, 17, 20), "epochs": 2, "steps": 3, "attributes": ATTRIBUTES},
     "fairmed, one attribute": {"layers": (14, 17, 20), "epochs": 2, "steps": 3, "attributes": ATTRIBUTES[:1]},
-    "fairmed_causal": {"layers": (14, 17, 20), "gradients": 2, "others": 0, "attributes": ATTRIBUTES},
+    "fairmed_causal": {"layers": (14, 17, 20), "top": 3, "gradients": 2, "others": 0, "attributes": ATTRIBUTES},
     "leace": {"layers": (14, 17, 20)},
     "inlp": {"layers": (14, 17, 20)},
 }

@@ -47,12 +47,12 @@ def test_what_is_held_out_is_told_without_its_concept() -> None:
     names = [f"c{number // 10}" for number in range(80)]
     marks = torch.eye(8).double()[torch.arange(80) // 10]
     x, y = torch.cat([marks, numbers(80, 4, seed=5)], 1), numbers(8, 1, seed=6).repeat_interleave(10, 0)
-    assert linear.explained(y, linear.held_out(x, y, names, 0.01)) < 0.3
+    assert linear.explained(y, linear.held_out(x, y, names, [0.01])[0]) < 0.3
     slopes, bias = linear.ridge(x, y, 0.01)
     assert linear.explained(y, x @ slopes + bias) > 0.9
     rule = x[:, 8:9] * 2
     assert linear.best_penalty(x, rule, names, (0.001, 100.0))[0] == 0.001
-    assert linear.explained(rule, linear.held_out(x, rule, names, 0.001)) > 0.9
+    assert linear.explained(rule, linear.held_out(x, rule, names, [0.001])[0]) > 0.9
 
 
 def test_the_shift_takes_the_predicted_log_odds_out_and_is_the_smallest_that_does() -> None:
@@ -63,8 +63,13 @@ def test_the_shift_takes_the_predicted_log_odds_out_and_is_the_smallest_that_doe
     back = linear.inverse(gradient)
     torch.testing.assert_close((odds @ back) @ gradient.T, odds)
     torch.testing.assert_close(back, torch.linalg.pinv(gradient).T)
-    damped = linear.inverse(gradient, 0.5)
-    assert float((odds @ damped).norm()) < float((odds @ back).norm())
+
+
+def test_a_shift_for_one_attribute_leaves_the_others_as_they_are() -> None:
+    first, second = (one - one.mean(0) for one in (numbers(2, 15, seed=1), numbers(4, 15, seed=2)))
+    back = linear.inverse(torch.cat([first, second]))
+    torch.testing.assert_close(back[:2] @ second.T, torch.zeros(2, 4).double(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(back[2:] @ first.T, torch.zeros(4, 2).double(), atol=1e-9, rtol=0)
 
 
 def test_the_closed_form_is_where_small_steps_along_the_gradient_end() -> None:

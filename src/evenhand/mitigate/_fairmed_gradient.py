@@ -9,7 +9,8 @@ their gradients are added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -95,6 +96,30 @@ def mean_gradients(
     return {site: mean - mean.mean(0) for site, mean in means.items()}
 
 
+@contextmanager
+def _frozen(model: Model) -> Iterator[None]:
+    """Without gradients of parameters."""
+    parameters = [one for one in model.hf.parameters() if one.requires_grad]
+    for one in parameters:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in parameters:
+            one.requires_grad_(True)
+
+
+def _of(model: Model, site: Site, activation: Tensor) -> Tensor:
+    """The gradient that reached an activation.
+
+    Raises:
+        UnsupportedSite: none did.
+    """
+    if activation.grad is None:
+        raise UnsupportedSite(f"No gradient of the answers reaches {site} in {type(model.hf).__name__}.")
+    return activation.grad
+
+
 def _gradients(model: Model, cue: Opened, sites: Sequence[Site], places: Places) -> dict[Site, Tensor]:
     """Gradient of each group's log-probability after one cue, float64 [G, D] per site."""
     import torch
@@ -108,26 +133,16 @@ def _gradients(model: Model, cue: Opened, sites: Sequence[Site], places: Places)
         real[number, : len(row)] = 1
         shifted[number, cue.start - 1 : cue.shared(number) if places == "slot" else cue.start] = True
     ids, real, shifted = (one.to(model.device) for one in (ids, real, shifted))
-    parameters = [one for one in model.hf.parameters() if one.requires_grad]
-    for one in parameters:
-        one.requires_grad_(False)
-    try:
-        with torch.enable_grad(), model.trace(sites, grad=True) as found:
-            logits = model.hf(input_ids=ids, attention_mask=real).logits[:, cue.start - 1 : -1].float()
-            told = logits.log_softmax(-1).gather(2, ids[:, cue.start :, None])[..., 0]
-            forms = (told * real[:, cue.start :]).sum(1)
-            owner = torch.tensor(cue.owner, device=forms.device)
-            groups = torch.stack([forms[owner == n].logsumexp(0) for n in range(max(cue.owner) + 1)])
-            torch.autograd.backward(groups.sum())  # a row belongs to one group, so nothing is mixed
-    finally:
-        for one in parameters:
-            one.requires_grad_(True)
+    with _frozen(model), torch.enable_grad(), model.trace(sites, grad=True) as found:
+        logits = model.hf(input_ids=ids, attention_mask=real).logits[:, cue.start - 1 : -1].float()
+        told = logits.log_softmax(-1).gather(2, ids[:, cue.start :, None])[..., 0]
+        forms = (told * real[:, cue.start :]).sum(1)
+        owner = torch.tensor(cue.owner, device=forms.device)
+        groups = torch.stack([forms[owner == n].logsumexp(0) for n in range(max(cue.owner) + 1)])
+        torch.autograd.backward(groups.sum())  # a row belongs to one group, so nothing is mixed
     gradients: dict[Site, Tensor] = {}
     for site in sites:
-        by_token = found[site][0].grad
-        if by_token is None:
-            raise UnsupportedSite(f"No gradient of the answers reaches {site} in {type(model.hf).__name__}.")
-        by_row = (by_token.double() * shifted[..., None]).sum(1)
+        by_row = (_of(model, site, found[site][0]).double() * shifted[..., None]).sum(1)
         gradients[site] = torch.stack([by_row[owner == n].sum(0) for n in range(len(groups))]).cpu()
     return gradients
 

@@ -9,7 +9,7 @@ Two matrix products and a gate, whatever the number of attributes and tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,53 @@ def ridge(x: Tensor, y: Tensor, penalty: float, weights: Tensor | None = None) -
         penalty: added to the diagonal of the inputs' correlations, so that it means the same for any number of rows.
         weights: of the rows, [N]; None = all alike.
     """
+    return next(_ridges(x, y, (penalty,), weights))
+
+
+def held_out(x: Tensor, y: Tensor, concepts: Sequence[str], penalties: Sequence[float], folds: int = 5) -> list[Tensor]:
+    """What regressions that have seen no cue of a concept say of it, [N, G] for each penalty."""
+    import torch
+
+    names = sorted(set(concepts))
+    of = torch.tensor([names.index(name) % folds for name in concepts])
+    told = [torch.zeros_like(y) for _ in penalties]
+    for fold in range(min(folds, len(names))):
+        fitted = _ridges(x[of != fold], y[of != fold], penalties, None)
+        for (slopes, level), out in zip(fitted, told, strict=True):
+            out[of == fold] = x[of == fold].double() @ slopes + level
+    return told
+
+
+def best_penalty(x: Tensor, y: Tensor, concepts: Sequence[str], penalties: Sequence[float]) -> tuple[float, float]:
+    """The penalty that tells most of new concepts, and the share of the variance that it tells of them."""
+    scores = [explained(y, told) for told in held_out(x, y, concepts, penalties)]
+    best = max(range(len(scores)), key=lambda n: scores[n])
+    return penalties[best], scores[best]
+
+
+def explained(y: Tensor, told: Tensor) -> float:
+    """1 - squared error / squared distance from the mean: what is told beyond the mean; below 0 it is told worse."""
+    whole = float((y - y.mean(0)).square().sum())
+    return 1 - float((y - told).square().sum()) / whole if whole else 0.0
+
+
+def inverse(gradient: Tensor) -> Tensor:
+    """B [G, D] such that a shift by `odds B` changes log-odds by `odds` to first order: the smallest such shift.
+
+    Args:
+        gradient: of the log-odds by the activation, [G, D], all attributes below each other; the rows of each add up
+            to 0, and a shift for one leaves the others as they are.
+    """
+    import torch
+
+    shifts: Tensor = torch.linalg.pinv(gradient.double(), rtol=1e-9).T
+    return shifts
+
+
+def _ridges(
+    x: Tensor, y: Tensor, penalties: Sequence[float], weights: Tensor | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Slopes [D, G] and level [G] for each penalty."""
     import torch
 
     x, y = x.double(), y.double()
@@ -69,53 +116,11 @@ def ridge(x: Tensor, y: Tensor, penalty: float, weights: Tensor | None = None) -
     deviation = deviation.clamp_min(1e-3 * float(deviation.mean()) + 1e-12)
     z = centred / deviation * w.sqrt()[:, None]
     target = (y - level) * w.sqrt()[:, None]
-    if z.shape[0] < z.shape[1]:  # the smaller of the two systems
-        kernel = z @ z.T + penalty * torch.eye(len(z)).double()
-        found = z.T @ torch.linalg.solve(kernel, target)
-    else:
-        gram = z.T @ z + penalty * torch.eye(z.shape[1]).double()
-        found = torch.linalg.solve(gram, z.T @ target)
-    slopes = found / deviation[:, None]
-    return slopes, level - mean @ slopes
-
-
-def held_out(x: Tensor, y: Tensor, concepts: Sequence[str], penalty: float, folds: int = 5) -> Tensor:
-    """What ridge regressions that have seen no cue of a concept say of it, [N, G]."""
-    import torch
-
-    names = sorted(set(concepts))
-    of = torch.tensor([names.index(name) % folds for name in concepts])
-    told = torch.zeros_like(y)
-    for fold in range(min(folds, len(names))):
-        slopes, level = ridge(x[of != fold], y[of != fold], penalty)
-        told[of == fold] = x[of == fold].double() @ slopes + level
-    return told
-
-
-def best_penalty(x: Tensor, y: Tensor, concepts: Sequence[str], penalties: Sequence[float]) -> tuple[float, float]:
-    """The penalty that tells most of new concepts, and the share of the variance that it tells of them."""
-    scores = [explained(y, held_out(x, y, concepts, penalty)) for penalty in penalties]
-    best = max(range(len(scores)), key=lambda n: scores[n])
-    return penalties[best], scores[best]
-
-
-def explained(y: Tensor, told: Tensor) -> float:
-    """1 - squared error / squared distance from the mean: what is told beyond the mean; below 0 it is told worse."""
-    whole = float((y - y.mean(0)).square().sum())
-    return 1 - float((y - told).square().sum()) / whole if whole else 0.0
-
-
-def inverse(gradient: Tensor, damping: float = 0.0) -> Tensor:
-    """B [G, D] such that a shift by `odds B` changes log-odds by `odds` to first order: the smallest such shift.
-
-    Args:
-        gradient: of the log-odds by the activation, [G, D]; its rows add up to 0.
-        damping: of directions in which the gradient is weak, in shares of its largest singular value.
-    """
-    import torch
-
-    u, s, v = torch.linalg.svd(gradient.double(), full_matrices=False)
-    kept = s > 1e-9 * s[0]
-    scale = torch.where(kept, s / (s.square() + (damping * s[0]) ** 2).clamp_min(1e-300), torch.zeros_like(s))
-    shifts: Tensor = (u * scale) @ v
-    return shifts
+    few = z.shape[0] < z.shape[1]  # then the smaller of the two systems is the one of the rows
+    system = z @ z.T if few else z.T @ z
+    right = target if few else z.T @ target
+    for penalty in penalties:
+        factor = torch.linalg.cholesky(system + penalty * torch.eye(len(system)).double())
+        found = torch.cholesky_solve(right, factor)
+        slopes = (z.T @ found if few else found) / deviation[:, None]
+        yield slopes, level - mean @ slopes

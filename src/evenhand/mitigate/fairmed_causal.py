@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evenhand.core.edits import Edit
     from evenhand.model import Model
 
-_PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_PENALTIES = (0.1, 0.3, 1.0, 3.0)
 
 
 class FairmedCausal(Mitigation):
@@ -37,11 +37,14 @@ class FairmedCausal(Mitigation):
         source="A variant of ours of Fairness Mediator (Xiao, Liu, Liang, Liu, Tao, ISSTA 2025, "
         "https://arxiv.org/abs/2504.07787).",
         formula="odds(m) = m W + b, ridge regression on s_g - mean_g s_g, s_g = log of the summed P(form of g | cue); "
-        "J = mean over cues of d odds / d m through the model; m' = m - eta / layers * gate(m) * odds(m) pinv(J)^T",
+        "J = mean over cues of d odds / d m through the model, all attributes below each other; "
+        "m' = m - eta / layers * gate(m) * odds(m) pinv(J)^T",
         differs="From FairMed: the prober's gradient is replaced by the model's own, averaged over cues; the size of "
         "the shift is what cancels the predicted log-odds to first order, in closed form, instead of N bounded steps; "
         "the predictor is linear and also learns from cues about other attributes (others); the shift also acts where "
-        "a form has begun but the group is still open (places=slot: after 'a', 'someone who is').",
+        "a form has begun but the group is still open (places=slot: after 'a', 'someone who is'); what is done for one "
+        "attribute leaves the log-odds of the others as they are, to first order. One layer, the one that tells most "
+        "of concepts held out, did as well as three on smollm2 and moves perplexity less; it is a late one.",
         cautions="It can only take out what it predicts. Cues are English and name stereotypes in order to remove "
         "them. Groups are those of the cues; others are not protected by it. Without a gate every token is shifted, "
         "also in text that is about nobody.",
@@ -64,7 +67,7 @@ class FairmedCausal(Mitigation):
     part: Annotated[
         Literal["mlp", "residual"], Field(description="What is changed: MLP outputs, or the residual stream.")
     ] = "mlp"
-    top: Annotated[int, Field(ge=1, description="So many layers are changed, those that tell most.")] = 3
+    top: Annotated[int, Field(ge=1, description="So many layers are changed, those that tell most.")] = 1
     eta: Annotated[
         float, Field(gt=0, description="How much of the predicted log-odds is taken out: 1 = all, to first order.")
     ] = 1.0
@@ -77,9 +80,6 @@ class FairmedCausal(Mitigation):
     ] = True
     penalty: Annotated[
         float, Field(ge=0, description="Of the regressions; 0 = what tells most of concepts held out.")
-    ] = 0.0
-    damping: Annotated[
-        float, Field(ge=0, lt=1, description="Spares shifts along weak gradients, in shares of the strongest.")
     ] = 0.0
     cues: Annotated[int, Field(ge=8, description="Cues of each attribute to fit on, at most.")] = 200
     others: Annotated[
@@ -110,21 +110,16 @@ class FairmedCausal(Mitigation):
                 scores[row, column], penalties[row, column] = score, penalty
         best = scores.mean(0).topk(min(self.top, len(sites))).indices.sort().values.tolist()
         chosen = [sites[n] for n in best]
-        parts: dict[str, list[Tensor]] = {}
-        for row, (cues, (states, rows)) in enumerate(zip(found, seen, strict=True)):
-            own = [
-                text for text, name in zip(cues.texts, cues.clusters, strict=True) if name.startswith(cues.attribute)
+        backs = self._backs(model, found, chosen, rng)
+        tensors: dict[str, Tensor] = {}
+        for site, column in zip(chosen, best, strict=True):
+            solved = [
+                linear.ridge(states[site], cues.odds[rows], float(penalties[row, column]))
+                for row, (cues, (states, rows)) in enumerate(zip(found, seen, strict=True))
             ]
-            drawn = [own[n] for n in sorted(rng.permutation(len(own))[: self.gradients])]
-            gradients = mean_gradients(model, cues.attribute, drawn, chosen, self.places)
-            for site, column in zip(chosen, best, strict=True):
-                weights, bias = linear.ridge(states[site], cues.odds[rows], float(penalties[row, column]))
-                back = linear.inverse(gradients[site], self.damping) / len(chosen)
-                if self.without == "direction":
-                    back = _turned(back, rng)
-                for key, tensor in (("weights", weights), ("bias", bias), ("back", back)):
-                    parts.setdefault(f"{site}.{key}", []).append(tensor)
-        tensors = {name: torch.cat(p, 1 if name.endswith(".weights") else 0) for name, p in parts.items()}
+            tensors[f"{site}.weights"] = torch.cat([weights for weights, _ in solved], 1)
+            tensors[f"{site}.bias"] = torch.cat([bias for _, bias in solved])
+            tensors[f"{site}.back"] = backs[site]
         if self.gate:
             tensors |= self._gates(model, found, seen, chosen, rng)
         tensors["explained"] = scores
@@ -149,6 +144,24 @@ class FairmedCausal(Mitigation):
             Sham("random direction", self.model_copy(update={**same, "without": "direction"}), items),
             Sham("shuffled labels", self.model_copy(update={**same, "without": "labels"}), items),
         )
+
+    def _backs(
+        self, model: Model, found: Sequence[Cues], chosen: Sequence[Site], rng: np.random.Generator
+    ) -> dict[Site, Tensor]:
+        """What shifts the log-odds of all attributes by one, [groups, D] per site."""
+        import torch
+
+        parts: dict[Site, list[Tensor]] = {site: [] for site in chosen}
+        for cues in found:
+            own = [text for text, name in zip(cues.texts, cues.clusters, strict=True) if _about(name, cues.attribute)]
+            drawn = [own[n] for n in sorted(rng.permutation(len(own))[: self.gradients])]
+            for site, gradient in mean_gradients(model, cues.attribute, drawn, chosen, self.places).items():
+                parts[site].append(gradient)
+        backs = {}
+        for site in chosen:
+            back = linear.inverse(torch.cat(parts[site])) / len(chosen)
+            backs[site] = _turned(back, rng) if self.without == "direction" else back
+        return backs
 
     def _states(
         self, model: Model, cues: Cues, sites: Sequence[Site], rng: np.random.Generator
@@ -190,6 +203,11 @@ class FairmedCausal(Mitigation):
             gate, bias = linear.ridge(x, sides, 1e-2, weights)
             tensors |= {f"{site}.gate": gate[:, 0], f"{site}.gate_bias": bias}
         return tensors
+
+
+def _about(cluster: str, attribute: str) -> bool:
+    """Whether a cluster is a concept of the attribute."""
+    return cluster.startswith(f"{attribute}/")
 
 
 def _turned(back: Tensor, rng: np.random.Generator) -> Tensor:
