@@ -73,7 +73,10 @@ class FairmedCausal(Mitigation):
     ] = 1.0
     places: Annotated[
         Places,
-        Field(description="cue: learn at a cue's last token; slot: also where a form has begun but is still open."),
+        Field(
+            description="slot: learn at a cue's last token and where a form has begun but is still open; cue: at the "
+            "last token only, from which late layers reach the answer hardly, so that shifts there grow huge."
+        ),
     ] = "slot"
     gate: Annotated[
         bool, Field(description="Leave tokens alone that look unlike those at which a group may be named.")
