@@ -113,7 +113,14 @@ def macro_f1(truth: Tensor, told: Tensor, groups: int) -> float:
 
 
 def held_out_f1(
-    z: Tensor, targets: Tensor, concepts: Sequence[str], settings: Settings, rng: np.random.Generator, *, folds: int = 4
+    z: Tensor,
+    targets: Tensor,
+    concepts: Sequence[str],
+    settings: Settings,
+    rng: np.random.Generator,
+    *,
+    of: str = "",
+    folds: int = 4,
 ) -> list[float]:
     """Macro-F1 of each layer, every concept being told by probers that were trained on the others.
 
@@ -123,19 +130,21 @@ def held_out_f1(
         concepts: of each cue.
         settings: how probers are trained.
         rng: of the parts and of training.
+        of: only the concepts whose names begin so are held out and counted; the others are always trained on.
         folds: parts that the concepts are cut into, at most.
     """
     import torch
 
-    names = sorted(set(concepts))
+    names = sorted({name for name in concepts if name.startswith(of)})
     part = {names[int(n)]: place % min(folds, len(names)) for place, n in enumerate(rng.permutation(len(names)))}
-    of = torch.tensor([part[name] for name in concepts])
+    number = torch.tensor([part.get(name, -1) for name in concepts])
     truth = targets.argmax(1)
     told = torch.zeros(z.shape[:2], dtype=torch.long)
     for fold in sorted(set(part.values())):
-        probers = train(z[:, of != fold], targets[of != fold], settings, rng)
-        told[:, of == fold] = probers.logits(z[:, of == fold]).argmax(2)
-    return [macro_f1(truth, one, targets.shape[1]) for one in told]
+        probers = train(z[:, number != fold], targets[number != fold], settings, rng)
+        told[:, number == fold] = probers.logits(z[:, number == fold]).argmax(2)
+    counted = number >= 0
+    return [macro_f1(truth[counted], one[counted], targets.shape[1]) for one in told]
 
 
 def standard(states: Tensor) -> tuple[Tensor, Tensor]:

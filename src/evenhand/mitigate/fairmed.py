@@ -98,6 +98,9 @@ class Fairmed(Mitigation):
     width: Annotated[int, Field(ge=0, description="Hidden units of a prober; 0 = a linear one.")] = 256
     epochs: Annotated[int, Field(ge=1, description="Passes over the cues, at most.")] = 50
     cues: Annotated[int, Field(ge=8, description="Cues of each attribute to fit on, at most.")] = 200
+    others: Annotated[
+        int, Field(ge=0, description="Cues about other attributes after which its groups are scored too, at most.")
+    ] = 0
     without: Annotated[
         Literal["", "direction", "labels"],
         Field(description="For shams: go along random signs, or deal the labels out at random."),
@@ -108,7 +111,7 @@ class Fairmed(Mitigation):
         import torch
 
         sites = sites_of(model, self.layers, self.name)
-        found = read(model, items, rng, wanted=self.attributes, limit=self.cues, others=0, method=self.name)
+        found = read(model, items, rng, wanted=self.attributes, limit=self.cues, others=self.others, method=self.name)
         if self.without == "labels":
             found = [one.shuffled(rng) for one in found]
         states = [model.states(list(one.texts), sites, pool="last") for one in found]
@@ -119,7 +122,7 @@ class Fairmed(Mitigation):
         targets = [self._targets(one) for one in found]
         f1 = torch.tensor(
             [
-                prober.held_out_f1(x, target, one.clusters, settings, rng)
+                prober.held_out_f1(x, target, one.clusters, settings, rng, of=f"{one.attribute}/")
                 for x, target, one in zip(z, targets, found, strict=True)
             ]
         )
