@@ -1,0 +1,65 @@
+"""A balanced variant of KLAAD: a stereotype and its anti-stereotype are made equally likely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from evenhand.core.items import Item
+from evenhand.core.record import Card
+from evenhand.mitigate._mitigation import Fitted
+from evenhand.mitigate.klaad import Klaad
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evenhand.model import Model
+
+
+class KlaadBalanced(Klaad):
+    """KLAAD's loss, the difference of the twins' log-probabilities, and an anchor to the untouched model."""
+
+    name: ClassVar[str] = "klaad_balanced"
+    card: ClassVar[Card] = Card(
+        title="Fine-tunes so that a stereotype and its anti-stereotype are equally likely, near the untouched model.",
+        source="A variant of ours of KLAAD (Kim, Lee, Lee, EMNLP 2025, https://arxiv.org/abs/2507.19962).",
+        formula="minimise KLAAD's loss + b |LL(stereotype) - LL(anti)| + c mean over tokens of all three texts of "
+        "KL(P_0 || P); LL = mean log P(token | tokens before) over the tokens after the context; P_0 = next-token "
+        "distribution of the untouched model, its K likeliest tokens and the rest as one",
+        differs="From KLAAD: the last two terms. Two texts could also be made equally likely by making both unlikely, "
+        "or everything alike: the anchor and the cross-entropy on both stand against that, and the notes tell how the "
+        "twins' mean likelihood went. As the rest counts as one token, the anchor is at most the whole divergence. "
+        "Both terms look at the untouched model's own texts only, never at a test.",
+        cautions="It equalises what StereoSet scores, on StereoSet's kind of sentences: look at other data for what it "
+        "is worth. Some stereotypes' words are commoner than those of their opposites; equal likelihood evens that "
+        "out too. In a prototype half of the effect was on the very targets that were trained on. English, and the "
+        "groups that StereoSet names.",
+        needs=Klaad.card.needs,
+    )
+    strength: ClassVar[str] = "balance"
+    grid: ClassVar[tuple[float, ...]] = (3.0, 10.0, 20.0)
+
+    balance: Annotated[
+        float, Field(ge=0, description="Weight of the difference of the twins' log-probabilities; 0 = without.")
+    ] = 10.0
+    per: Annotated[
+        Literal["token", "text"],
+        Field(description="Log-probabilities are means over tokens, as StereoSet scores, or sums over the text."),
+    ] = "token"
+    anchor: Annotated[
+        float, Field(ge=0, description="Weight of the divergence from the untouched model; 0 = without.")
+    ] = 1.0
+    anchor_tokens: Annotated[
+        int, Field(ge=1, description="Likeliest tokens that the anchor tells apart; the rest counts as one.")
+    ] = 64
+
+    def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
+        """Adapters `up:NAME` [rows, rank] and `down:NAME` [rank, columns], or `delta:NAME`; `history:TERM` [steps]."""
+        from evenhand.mitigate._klaad import Objective, chosen, learn, texts_of
+        from evenhand.mitigate._klaad_balance import Balance
+
+        found = chosen(self, items, rng)
+        more = Balance(model, self, found, texts_of(found, Objective(model, self)))
+        return learn(Objective(model, self, more), found, rng)
