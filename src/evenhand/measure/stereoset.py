@@ -70,7 +70,8 @@ class Stereoset(Benchmark):
         items = []
         for task in tasks:
             for number, row in enumerate(_rows(path, data, task), start=1):
-                items.append(_item(task, row, Origin(files.source, path.name, number), problems))
+                origin = Origin(files.source, f"{path.name}/{task}", number)  # rows are counted in each task
+                items.append(_item(task, row, origin, problems))
         problems.raise_if_any()
         notes = tuple(RunNote(benchmark=self.name, kind="convention", text=text) for text in _CONVENTIONS)
         return Loaded(tuple(items), (files.use,), notes)
