@@ -105,8 +105,8 @@ def test_bbq_clusters_have_the_names_that_splits_give_them(
 def test_the_check_against_the_metadata_is_noted_with_its_counts(at_hand: Callable[[str], None]) -> None:
     at_hand("bbq")
     notes = [note.text for note in Bbq(categories=("Gender_identity", "Religion")).load().notes]
-    assert any("of 6856 items with one in both, 0 differ" in note for note in notes)
-    assert any(note.startswith("16 of 6872 items: both persons or neither") for note in notes)
+    assert any("of 6,856 items with one in both, 0 differ" in note for note in notes)
+    assert any(note.startswith("16 of 6,872 items: both persons or neither") for note in notes)
 
 
 def test_crows_pairs_has_1508_pairs_in_nine_categories(at_hand: Callable[[str], None]) -> None:
