@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,48 +16,84 @@ from evenhand.mitigate._trainer import encoded
 from evenhand.mitigate._triplets import Triplet
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from evenhand.mitigate.klaad_balanced import KlaadBalanced
     from evenhand.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """What the model said of a text of L tokens before it was trained.
+
+    Attributes:
+        top: the likeliest next tokens, int [L - 1, K].
+        logs: their log-probabilities and that of the rest, [L - 1, K + 1].
+        surprisals: of the tokens that came, [L - 1].
+    """
+
+    top: Tensor
+    logs: Tensor
+    surprisals: Tensor
 
 
 class Balance:
     """The terms "balance" and "anchor"; "likelihood", the twins' mean log-probability, is told beside them.
 
-    The untouched model's next-token distributions are read once, before training: its K likeliest tokens at each place
-    and the rest as one.
+    The untouched model is read once, before training: its K likeliest next tokens at each place and the rest as one,
+    and the differences of the twins, which a sham takes as goals, dealt out over the examples at random.
     """
 
     def __init__(
-        self, model: Model, settings: KlaadBalanced, found: Sequence[Triplet], texts: Sequence[tuple[str, ...]]
+        self,
+        model: Model,
+        settings: KlaadBalanced,
+        found: Sequence[Triplet],
+        texts: Sequence[tuple[str, ...]],
+        rng: np.random.Generator,
     ) -> None:
         self.weights: Mapping[str, float] = {"balance": settings.balance, "anchor": settings.anchor}
         self.per_token = settings.per == "token"
         ids = [row for _, row in encoded(model, texts, settings.length)]
         self.starts = starts(model, found, ids, settings.length)
-        self.top, self.base = (
-            untouched(model, ids, settings.anchor_tokens, settings.batch) if settings.anchor else ([], [])
-        )
+        self.base: list[list[Untouched]] = []
+        self.goals = torch.zeros(len(ids))
+        if settings.anchor or settings.without:
+            self.base = untouched(model, ids, settings.anchor_tokens, settings.batch)
+        if settings.without:
+            order = rng.permutation(len(ids))
+            self.goals = torch.cat([self._difference(number) for number in range(len(ids))])[order]
 
     def terms(self, logits: Tensor, surprisals: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """[B] each, in nats per token, or per text if so set."""
         numbers, device = batch.index.tolist(), surprisals.device
-        begin = torch.tensor([self.starts[number][place] for place in (0, 1) for number in numbers], device=device)
-        places = torch.arange(1, batch.tokens.shape[1], device=device)
-        scored = (batch.mask[: len(begin), 1:] == 1) & (places >= begin[:, None])
-        means = -terms.mean_over(surprisals, scored)
-        sums = means if self.per_token else means * scored.sum(1)
-        stereotype, anti = sums.chunk(2)
-        found = {"balance": (stereotype - anti).abs(), "likelihood": means.detach().view(2, -1).mean(0)}
-        if not self.weights["balance"]:
-            del found["balance"]
-        if self.top:
+        means, differences = self._likelihoods(surprisals, batch.mask[: 2 * len(numbers)], numbers)
+        found = {"likelihood": means.detach().view(2, -1).mean(0)}
+        if self.weights["balance"]:
+            found["balance"] = (differences - self.goals[numbers].to(device)).abs()
+        if self.weights["anchor"]:
             count = len(batch.tokens) // len(numbers)
-            of = [(number, place) for place in range(count) for number in numbers]
-            top = pad_sequence([self.top[number][place] for number, place in of], batch_first=True)
-            base = pad_sequence([self.base[number][place] for number, place in of], batch_first=True)
+            of = [self.base[number][place] for place in range(count) for number in numbers]
+            top = pad_sequence([one.top for one in of], batch_first=True)
+            base = pad_sequence([one.logs for one in of], batch_first=True)
             each = terms.drift(logits[:, :-1], top.to(device), base.to(device))
             found["anchor"] = terms.mean_over(each, batch.mask[:, 1:]).view(count, -1).mean(0)
         return found
+
+    def _likelihoods(self, surprisals: Tensor, mask: Tensor, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Mean log-probability of each twin after its context [2 B]; stereotypes less anti-stereotypes as set [B]."""
+        begin = [self.starts[number][place] for place in (0, 1) for number in numbers]
+        places = torch.arange(1, mask.shape[1], device=mask.device)
+        scored = (mask[:, 1:] == 1) & (places >= torch.tensor(begin, device=mask.device)[:, None])
+        means = -terms.mean_over(surprisals, scored)
+        stereotype, anti = (means if self.per_token else means * scored.sum(1)).chunk(2)
+        return means, stereotype - anti
+
+    def _difference(self, number: int) -> Tensor:
+        """How much likelier the stereotype of an example was before training, [1]."""
+        pair = [one.surprisals for one in self.base[number][:2]]
+        mask = pad_sequence([torch.ones(len(one) + 1, dtype=torch.long) for one in pair], batch_first=True)
+        return self._likelihoods(pad_sequence(pair, batch_first=True), mask, [number])[1]
 
 
 def starts(
@@ -73,30 +110,24 @@ def starts(
     return out
 
 
-def untouched(
-    model: Model, ids: Sequence[Sequence[tuple[int, ...]]], count: int, batch: int
-) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-    """Likeliest next tokens after each token of each text, int [L - 1, K], and `of_top` [L - 1, K + 1], on the CPU."""
+def untouched(model: Model, ids: Sequence[Sequence[tuple[int, ...]]], count: int, batch: int) -> list[list[Untouched]]:
+    """What the model says of each text of each example, on the CPU; `count` tokens are told apart."""
     rows = [torch.tensor(text) for texts in ids for text in texts]
-    top, base = [], []
+    out: list[Untouched] = []
     for start in range(0, len(rows), batch):
         part = rows[start : start + batch]
-        sizes = torch.tensor([len(row) for row in part])
+        sizes = [len(row) for row in part]
         tokens = pad_sequence(part, batch_first=True)
-        mask = (torch.arange(tokens.shape[1]) < sizes[:, None]).long()
+        mask = (torch.arange(tokens.shape[1]) < torch.tensor(sizes)[:, None]).long()
+        tokens, mask = tokens.to(model.device), mask.to(model.device)
         with torch.no_grad():
-            logits = model.hf(
-                input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-            ).logits[:, :-1]
-            likeliest = logits.topk(min(count, logits.shape[-1] - 1), -1).indices
-            known = terms.of_top(logits, likeliest)
-        top += [found[: size - 1].cpu() for found, size in zip(likeliest, sizes.tolist(), strict=True)]
-        base += [found[: size - 1].cpu() for found, size in zip(known, sizes.tolist(), strict=True)]
+            logits = model.hf(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+            top = logits[:, :-1].topk(min(count, logits.shape[-1] - 1), -1).indices
+            logs, surprisals = terms.of_top(logits[:, :-1], top), terms.surprisals(logits, tokens)
+        for row, size in enumerate(sizes):
+            out.append(Untouched(*(found[row, : size - 1].cpu().clone() for found in (top, logs, surprisals))))
     each = len(ids[0])
-    return (
-        [top[start : start + each] for start in range(0, len(top), each)],
-        [base[start : start + each] for start in range(0, len(base), each)],
-    )
+    return [out[start : start + each] for start in range(0, len(out), each)]
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._mitigation import Fitted
+from evenhand.mitigate._mitigation import Fitted, Sham
 from evenhand.mitigate.klaad import Klaad
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from evenhand.model import Model
 
@@ -54,6 +55,10 @@ class KlaadBalanced(Klaad):
     anchor_tokens: Annotated[
         int, Field(ge=1, description="Likeliest tokens that the anchor tells apart; the rest counts as one.")
     ] = 64
+    without: Annotated[
+        Literal["", "equality"],
+        Field(description="For the sham: every pair is driven to the difference that another pair had before."),
+    ] = ""
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """Adapters `up:NAME` [rows, rank] and `down:NAME` [rank, columns], or `delta:NAME`; `history:TERM` [steps]."""
@@ -61,5 +66,14 @@ class KlaadBalanced(Klaad):
         from evenhand.mitigate._klaad_balance import Balance
 
         found = chosen(self, items, rng)
-        more = Balance(model, self, found, texts_of(found, Objective(model, self)))
+        more = Balance(model, self, found, texts_of(found, Objective(model, self)), rng)
         return learn(Objective(model, self, more), found, rng)
+
+    def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
+        """The same pairs, driven not to equality but to differences that other pairs had in the untouched model.
+
+        As far and at the same cost, but stereotypes stay as much likelier as they were on the whole. Pairs across
+        targets, the sham of `klaad`, would be no sham here: to make any two sentences equally likely flattens all that
+        the model says, a stereotype too.
+        """
+        return (Sham("differences of other pairs", self.model_copy(update={"without": "equality"}), items),)
