@@ -12,7 +12,7 @@ from tests.locate import made_up
 from evenhand.core.errors import DataError, UnsupportedSite
 from evenhand.core.items import Item
 from evenhand.core.requests import Choose
-from evenhand.locate._answer_words import Prompt, both_orders, encode, scores
+from evenhand.model.answer_words import Prompt, both_orders, encode, scores
 from evenhand.locate._run import locate
 from evenhand.locate.negative_attention import NegativeAttention
 from evenhand.model import Model

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evenhand.locate._answer_words import Prompt
     from evenhand.model import Model
+    from evenhand.model.answer_words import Prompt
 
     Floats = NDArray[np.float64]
 
@@ -124,8 +124,8 @@ class NegativeAttention(Locator):
         self, model: Model, items: Sequence[Item], rng: np.random.Generator, *, chat: bool
     ) -> tuple[list[tuple[Prompt, Prompt]], list[str], int]:
         """Each question once, in both orders, with its cluster; and how many had to be left out."""
-        from evenhand.locate._answer_words import both_orders, encode
         from evenhand.locate._forward import drawn
+        from evenhand.model.answer_words import both_orders, encode
 
         found: dict[tuple[str, str], str] = {}
         dropped = 0
@@ -150,8 +150,8 @@ class NegativeAttention(Locator):
         """Scores of both orders summed over queries, and divided by them: float [2, N, S] each."""
         import numpy as np
 
-        from evenhand.locate._answer_words import scores
         from evenhand.locate._forward import attention_sites, in_batches, read_attention
+        from evenhand.model.answer_words import scores
 
         prompts = [pair[order] for order in (0, 1) for pair in asked]
         sums = np.zeros((len(prompts), len(attention_sites(model))))

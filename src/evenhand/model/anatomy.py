@@ -209,9 +209,10 @@ class Anatomy:
         """The first layout for which taking away a head's value rows silences that head and no other."""
         layouts: tuple[Literal["split", "contiguous", "grouped"], ...] = ("split", "contiguous", "grouped")
         untouched = self._head_outputs(projection)
+        audible = [head for head in range(self.heads) if (untouched[:, head] != 0).any()] or [0]
         for layout in layouts:
             try:
-                trial = [self._slice(layer, head, "v", layout) for head in (0, self.heads - 1)]
+                trial = [self._slice(layer, head, "v", layout) for head in (audible[0], audible[-1])]
             except UnsupportedSite:
                 continue
             if all(self._silences(projection, place, untouched) for place in trial):
