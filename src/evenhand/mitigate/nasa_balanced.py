@@ -1,0 +1,151 @@
+"""NASA in both orders of the words: heads that push the answer, trained towards answers that keep in either order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, field_validator
+
+from evenhand.core.errors import UsageError
+from evenhand.core.record import Card
+from evenhand.core.sites import Part, Site
+from evenhand.mitigate._heads import head_sites
+from evenhand.mitigate._mitigation import FitOn
+from evenhand.mitigate._nasa import Bench, HeadTuning
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evenhand.mitigate._nasa_forward import Seen
+    from evenhand.mitigate._nasa_questions import Question
+    from evenhand.mitigate._nasa_rows import Rows
+    from evenhand.mitigate._nasa_watch import Watched
+    from evenhand.model import Model
+
+
+class NasaBalanced(HeadTuning):
+    """Query and key rows of heads that push the answer to one word, tuned on both orders with backtracking."""
+
+    name: ClassVar[str] = "nasa_balanced"
+    card: ClassVar[Card] = Card(
+        title="Tunes heads that push yes/no answers to one word, in both orders of the instruction, so that the answer "
+        "depends on the question rather than on the order.",
+        source="A variant of ours of Negative Attention Score Alignment (Yu et al., NAACL 2025, "
+        "https://arxiv.org/abs/2408.00137).",
+        formula="odds = log P(Yes) - log P(No); push of a head = mean over questions and orders of the sum over tokens "
+        "of -h . d odds / d h; heads in decreasing order of their push towards the word that is said too often; loss = "
+        "mean over both orders of -log P(right word) + agree * mean (odds in 'Yes or No' - odds in 'No or Yes')^2; "
+        "steps d are kept as d, shrink d, shrink^2 d, ... whichever first lowers the monitor's loss by `gain`",
+        differs="From NASA: heads are chosen by what they do to the answer rather than by what they attend to, or are "
+        "given (heads); both orders are in choice, loss and monitor; the two orders are drawn together (agree); steps "
+        "are shortened rather than cancelled because one order became worse; there is no early stopping.",
+        cautions="The push is a first-order estimate; head_patching confirms its own. A model that does not know the "
+        "answers becomes more even, not more right. More agreement of the orders can be had by answering everything "
+        "alike: read kappa, which counts chance, and the Yes-rate beside it.",
+        needs="a decoder whose heads can be told apart; gradients; yes/no questions with answers; a fast tokenizer",
+    )
+    fit_on: ClassVar[FitOn | None] = FitOn("yes_no")
+    primary: ClassVar[tuple[str, ...]] = ("yes_no.order_kappa", "yes_no.yes_rate_gap")
+    test_on: ClassVar[tuple[str, ...]] = ()
+    rivals: ClassVar[tuple[str, ...]] = ("logit_offset",)
+
+    heads: Annotated[
+        tuple[str, ...],
+        Field(description="Which heads, in this order, e.g. L5.heads.3, or @sites.json:10; none = by their push."),
+    ] = ()
+    agree: Annotated[float, Field(ge=0, description="Weight of the squared difference of the two orders.")] = 0.1
+    shrink: Annotated[float, Field(gt=0, lt=1, description="Steps that do not help are shortened by this.")] = 0.4
+    tries: Annotated[int, Field(ge=1, description="Lengths that are tried, the full one included.")] = 2
+    gain: Annotated[float, Field(description="What the monitor's loss must fall by for steps to be kept.")] = 0.002
+    slack: Annotated[
+        float, Field(ge=0, description="What the mean distance of the Yes-rates from the base rate may rise by.")
+    ] = 0.01
+
+    @field_validator("heads", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Names with commas between them, as the command line gives them."""
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    def trained_orders(self) -> tuple[int, ...]:
+        """Both."""
+        return (0, 1)
+
+    def choose(self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str]) -> list[Site]:
+        """The given heads, or those that push most towards the word that is said too often."""
+        import torch
+
+        from evenhand.mitigate._nasa_forward import pushes
+
+        if self.heads:
+            known = set(head_sites(self.heads))
+            given = [site for site in dict.fromkeys(map(Site.parse, self.heads)) if site in known]
+            for site in given:
+                model.anatomy.module(site)
+            notes.append(f"Heads were given: {', '.join(map(str, given))}.")
+            return given[: self.count]
+        said = float(torch.stack([one.odds > 0 for one in seen]).double().mean())
+        base = sum(question.truth for question in probe) / len(probe)
+        sign = 1.0 if said <= base else -1.0
+        found = torch.stack([pushes(model, [one.orders[n] for one in probe]).mean(0) for n in (0, 1)]).mean(0)
+        every = model.anatomy.sites(Part.HEADS)
+        ranked = sorted(zip((sign * found).flatten().tolist(), every, strict=True), key=lambda pair: -pair[0])
+        chosen = [(push, site) for push, site in ranked if push > 0][: self.count]
+        if not chosen:
+            raise UsageError(f"{self.name}: no head of {model.name} pushes the answers. Name heads with heads=.")
+        word = "no" if sign > 0 else "yes"
+        notes.append(f"Yes is said to {100 * said:.1f} % and right for {100 * base:.1f} %: heads that push to {word}.")
+        notes.append(f"Pushes (nats): {', '.join(f'{site} {push:+.3f}' for push, site in chosen)}.")
+        return [site for _, site in chosen]
+
+    def objective(self, bench: Bench, questions: Sequence[Question], site: Site) -> Tensor:
+        """Cross-entropy of the right word in both orders, and the squared difference of the orders."""
+        import torch
+
+        from evenhand.mitigate._nasa_forward import forward
+
+        odds = forward(bench.model, [one.orders[order] for order in (0, 1) for one in questions]).odds.reshape(2, -1)
+        return self._loss(odds, torch.tensor([float(one.truth) for one in questions]).to(odds))
+
+    def tune(self, bench: Bench, site: Site, rows: Rows) -> bool:
+        """Steps, then shorter ones until the monitor is better."""
+        from evenhand.mitigate._nasa_watch import watch
+
+        start = rows.values()
+        was = bench.attention(bench.watched, site)[0]
+        self.steps_of(bench, site, rows, self.steps)
+        moved = [leaf.detach() - value.float() for leaf, value in zip(rows.leaves, start, strict=True)]
+        said: list[str] = []
+        for scale in (self.shrink**n for n in range(self.tries)):
+            rows.write([value.float() + scale * step for value, step in zip(start, moved, strict=True)])
+            now = watch(bench.model, bench.parts.monitor, self.trained_orders(), bench.layers)
+            harm = self._harm(bench.watched, now)
+            said.append(
+                f"{scale:.2g} of the steps, NAS {was:+.3f} -> {bench.attention(now, site)[0]:+.3f}, {now.said()}, "
+                f"kappa {now.kappa:.2f}: {f'not better ({harm})' if harm else 'kept'}"
+            )
+            if not harm:
+                bench.watched = now
+                bench.kept.append(site)
+                break
+        else:
+            rows.write(start)
+            said.append("rolled back")
+        bench.notes.append(f"{site}: {'; '.join(said)}.")
+        return True
+
+    def _harm(self, before: Watched, now: Watched) -> str:
+        """Why a step is not taken, "" if it is."""
+        old, new = (float(self._loss(one.odds, one.truth)) for one in (before, now))
+        if new > old - self.gain:
+            return f"loss {old:.4f} -> {new:.4f}"
+        if now.gap > before.gap + self.slack:
+            return f"Yes-rates {before.gap:.2f} -> {now.gap:.2f} from the base rate"
+        return ""
+
+    def _loss(self, odds: Tensor, truth: Tensor) -> Tensor:
+        """The loss from log-odds [2, N] and truth [N]."""
+        from evenhand.mitigate._nasa_watch import cross_entropy
+
+        return cross_entropy(odds, truth).mean() + self.agree * (odds[0] - odds[1]).square().mean()
