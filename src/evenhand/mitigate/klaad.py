@@ -126,5 +126,8 @@ class Klaad(TrainSettings, Mitigation):
         return weight_edits(tensors, self.amount)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """The same sentences in pairs drawn across targets; that cross-entropy alone is left is a rival of its own."""
+        """The same sentences in pairs drawn across targets, stereotypes with stereotypes and opposites with opposites.
+
+        Pairs that are drawn across targets still make attention somewhat alike everywhere, so also in the twins.
+        """
         return (Sham("pairs across targets", self, across_targets(items, rng)),) if len(items) > 1 else ()
