@@ -24,7 +24,7 @@ from evenhand.mitigate._nasa_watch import Answers, Watched
 from evenhand.mitigate.nasa import Nasa
 from evenhand.model import Model, Patch
 
-LENIENT = {"over": 1e6, "positive": 1.0, "worse": 1.0, "aligned": 0.0}
+LENIENT: dict[str, Any] = {"over": 1e6, "positive": 1.0, "worse": 1.0, "aligned": 0.0}
 QUICK: dict[str, Any] = {"count": 1, "lr": 0.02, "steps": 20, "every": 1, "batch": 8}
 
 
@@ -64,7 +64,7 @@ def test_a_planted_head_is_found_and_tuned_and_the_others_stay(seed: int, loss: 
 def test_attention_is_that_of_the_locator_and_heads_come_in_its_order() -> None:
     model, items = made.model(), made.questions(9)
     found = locate(model, NegativeAttention(pairs=1, null_sample=1, paper_literal=True), items)
-    method = Nasa(probe=10**6, train=1, monitor=1, count=4, consistent=0.0, steps=1, **LENIENT)
+    method = Nasa(probe=10**6, train=1, monitor=1, count=4, consistent=0.0, steps=1, autocast=False, **LENIENT)
     patch = fit(model, method, items)
     names = [f"L{layer}.heads.{head}" for layer, head in patch.tensors["tried"].tolist()]
     questions = read(model, items, chat=False, method="nasa")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,22 @@ def layers_of(model: Model) -> list[int]:
     return found
 
 
+@contextmanager
+def faster(model: Model, wanted: bool) -> Iterator[None]:
+    """Compute in bfloat16 inside, if that is wanted, native, and the weights are float32.
+
+    Weights are converted afresh each time: copies that are kept would be those from before the last step.
+    """
+    import torch
+
+    from evenhand.mitigate._trainer import _bfloat16
+
+    device = torch.device(model.device)
+    able = wanted and model.hf.dtype == torch.float32 and _bfloat16(device)
+    with torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if able else nullcontext():
+        yield
+
+
 def forward(model: Model, asked: Sequence[Asked], layers: Sequence[int] = ()) -> Seen:
     """One pass, in the graph if gradients are on. The attention of the chosen layers only is read."""
     import torch
@@ -69,7 +85,7 @@ def forward(model: Model, asked: Sequence[Asked], layers: Sequence[int] = ()) ->
             logits_to_keep=torch.tensor(keep, device=device),
         ).logits
     odds = _odds(logits, asked, firsts, {place: n for n, place in enumerate(keep)})
-    heads = [found[layer] for layer in layers]
+    heads = [found[layer].to(odds.device) for layer in layers]
     return Seen(odds, torch.stack(heads, dim=1) if heads else odds.new_zeros(len(asked), 0, 0))
 
 

@@ -54,6 +54,7 @@ class NasaBalanced(HeadTuning):
         tuple[str, ...],
         Field(description="Which heads, in this order, e.g. L5.heads.3, or @sites.json:10; none = by their push."),
     ] = ()
+    steps: Annotated[int, Field(ge=1, description="Steps of the optimiser for each head.")] = 5
     agree: Annotated[float, Field(ge=0, description="Weight of the squared difference of the two orders.")] = 0.1
     shrink: Annotated[float, Field(gt=0, lt=1, description="Steps that do not help are shortened by this.")] = 0.4
     tries: Annotated[int, Field(ge=1, description="Lengths that are tried, the full one included.")] = 2
