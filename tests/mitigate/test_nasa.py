@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.fixtures import tiny
 from tests.fixtures.untouched import untouched
 from tests.mitigate import asked as made
 
@@ -106,6 +107,10 @@ def test_each_harm_is_noticed_and_no_other() -> None:
     assert harm([0.1, 1.9, -1.9], 0.6, 0.64, 0.55) == ""
     assert harm([-0.9, 1.0, -1.0], 0.6, 0.6, 0.6) == ""
     assert "turned to yes" in harm([-1.1, 1.0, -1.0], 0.6, 0.6, 0.6)
+    before_yes = watched([-0.4, 8.0, 1.0], 0.6, 0.5, 0.55)  # .25 of the mean size 2 at first: down to -.9
+    turned: Any = Bench(None, None, [7], before, before_yes, None)  # type: ignore[arg-type]
+    assert method._harm(turned, site, rows, watched([-0.89, 8.4, 1.0], 0.6, 0.5, 0.55)) == ""
+    assert "turned to yes" in method._harm(turned, site, rows, watched([-0.91, 8.4, 1.0], 0.6, 0.5, 0.55))
     assert "head 2, which shares its keys" in harm([0.1, 1.0, 2.1], 0.6, 0.6, 0.6)
     assert "positive bias" in harm([0.1, 1.0, -1.0], 0.6, 0.66, 0.6)
     assert harm([0.1, 1.0, -1.0], 0.4, 0.5, 0.55) == "", "recall is too high but did not rise"
@@ -153,6 +158,17 @@ def test_the_edits_are_slices_of_two_projections_and_merge() -> None:
         merged = Model.wrap(patch.merge(model), model.tokenizer)
         found = look(merged, [q.orders[1] for q in read(merged, items, chat=False, method="nasa")[0]]).odds
         assert torch.allclose(found, wanted, atol=1e-4)
+
+
+def test_a_model_in_bfloat16_is_given_back_to_the_bit_and_merges_to_the_bit() -> None:
+    model, items = Model.wrap(tiny.network("llama").bfloat16(), tiny.tokenizer()), made.questions(20)
+    with untouched(model.hf):
+        patch = fit(model, Nasa(count=2, consistent=0.0, lr=0.05, steps=3, **LENIENT), items)
+    assert all(patch.tensors[name].dtype == torch.float32 for name in rows_of(patch))
+    merged = dict(patch.merge(model).named_parameters())
+    with model.install(patch) as handle:
+        assert handle.edits
+        assert all(torch.equal(p, merged[name]) for name, p in model.hf.named_parameters())
 
 
 def test_other_words_in_the_chat_format_and_both_orders() -> None:

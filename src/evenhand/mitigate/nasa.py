@@ -69,7 +69,11 @@ class Nasa(HeadTuning):
     neutral: Annotated[float, Field(ge=0, description="Negative attention at which a head's steps end.")] = 0.0
     over: Annotated[
         float,
-        Field(ge=0, description="Cancel: attention that is turned to yes, or that a sibling gains, in shares of NAS."),
+        Field(
+            ge=0,
+            description="Cancel: how far a head may turn to yes, or one that shares its keys away from 0, in shares of "
+            "the head's NAS or, if that is larger, of the mean size of all heads' NAS.",
+        ),
     ] = 0.25
     positive: Annotated[
         float, Field(ge=0, le=1, description="Cancel: how far recall may be above precision once it rose.")
@@ -147,8 +151,8 @@ class Nasa(HeadTuning):
     def _harm(self, bench: Bench, site: Site, rows: Rows, now: Watched) -> str:
         """Why an update is cancelled, "" if it is not."""
         was, found = bench.attention(bench.watched, site)[0], bench.attention(now, site)[0]
-        allowed = self.over * abs(was)
-        if found < -allowed and found < was:
+        allowed = self.over * max(abs(was), float(bench.first.attention.abs().mean()))
+        if found < min(was, 0.0) - allowed:
             return "the head turned to yes"
         siblings = sorted({head for place in rows.places for head in place.shared} - {site.unit or 0})
         if siblings:
