@@ -64,7 +64,7 @@ def test_agreement_draws_the_orders_together() -> None:
     model, items = made.model(), made.questions(24)
     apart = {0.0: 0.0, 2.0: 0.0}
     for agree in apart:
-        method = NasaBalanced(**QUICK, agree=agree, gain=-1e6, slack=1.0, heads=("L1.heads.2",))
+        method = NasaBalanced(**{**QUICK, "steps": 10}, agree=agree, gain=-1e6, slack=1.0, heads=("L1.heads.2",))
         with model.install(fit(model, method, items)):
             odds = odds_of(model, items)
         apart[agree] = float((odds[0] - odds[1]).square().mean())
