@@ -94,10 +94,16 @@ def test_another_trial_in_the_same_folder_is_refused_with_what_differs(
 
 def test_several_seeds_are_judged_together_and_one_by_one(model: Model, pairs: Benchmark) -> None:
     found = run(model, pairs, None, method=RandomDirection(rank=4), seeds=2)
-    assert [arm.name for arm in found.arms] == ["random_direction (seed 0)", "random_direction (seed 1)"]
+    assert [arm.name for arm in found.arms] == [
+        "random_direction (seed 0)",
+        "random_direction (seed 1)",
+        "sham: another draw (seed 0)",
+        "sham: another draw (seed 1)",
+    ]
+    assert len({arm.fingerprint for arm in found.arms}) == 4
     assert [one.seed for one in found.by_seed] == [0, 1]
     assert found.judgement.primary[0].arm == "mean of the seeds"
-    values = [one.effect.value for one in found.outcomes if one.role == "primary"]
+    values = [o.effect.value for o in found.outcomes if o.role == "primary" and o.arm.startswith("random_direction")]
     assert found.judgement.primary[0].effect.value == pytest.approx(sum(v for v in values if v is not None) / 2)
 
 

@@ -193,7 +193,8 @@ def _candidates(work: _Fitting, method: Mitigation, seeds: int, shams: int) -> l
             for sham in method.shams(work.items, one.patch.tensors, rng):
                 told = [f"seed {seed}"] * several + [f"draw {turn + 1}"] * (shams > 1)
                 name = f"sham: {sham.name}" + (f" ({', '.join(told)})" if told else "")
-                others.append(work.fitted(name, "sham", sham.method, seed + 1000 * turn, sham.name, sham.items))
+                drawn = seed + 1000 * (turn + 1)  # a sham that differs from the method by its draws alone must differ
+                others.append(work.fitted(name, "sham", sham.method, drawn, sham.name, sham.items))
     return [*ours, *others]
 
 

@@ -12,7 +12,7 @@ from evenhand.core.errors import UsageError
 from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.sites import FINAL, Part, Site
-from evenhand.mitigate._mitigation import Fitted, Mitigation
+from evenhand.mitigate._mitigation import Fitted, Mitigation, Sham
 from evenhand.mitigate._projection import check_rank, projections
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ class RandomDirection(Mitigation):
     tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
-    no_sham: ClassVar[str] = "It is a control itself."
 
     sites: Annotated[
         tuple[str, ...],
@@ -89,6 +88,10 @@ class RandomDirection(Mitigation):
                 ]
             case _:
                 assert_never(self.mode)
+
+    def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
+        """Other directions, drawn with another seed: one draw may do good by chance."""
+        return (Sham("another draw", self, ()),)
 
     def _places(self, model: Model) -> list[Site]:
         """The sites, each once; only those as wide as the hidden state."""

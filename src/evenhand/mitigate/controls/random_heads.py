@@ -12,7 +12,7 @@ from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.sites import Part
 from evenhand.mitigate._heads import as_tensor, head_sites, scaled_heads
-from evenhand.mitigate._mitigation import Fitted, Mitigation
+from evenhand.mitigate._mitigation import Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,6 @@ class RandomHeads(Mitigation):
     )
     strength: ClassVar[str] = "amount"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
-    no_sham: ClassVar[str] = "It is a control itself."
 
     count: Annotated[int, Field(ge=1, description="How many heads.")] = 1
     exclude: Annotated[tuple[str, ...], Field(description="Heads that are not drawn, e.g. L5.heads.3.")] = ()
@@ -63,3 +62,7 @@ class RandomHeads(Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """A scaling in each layer that has one of the heads."""
         return scaled_heads(tensors["heads"], 1.0 - self.amount, model)
+
+    def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
+        """Other heads, drawn with another seed: one draw may do good by chance."""
+        return (Sham("another draw", self, ()),)
