@@ -18,7 +18,7 @@ from evenhand.mitigate._fairmed_gradient import mean_gradients, opened, openings
 from evenhand.mitigate.fairmed_causal import FairmedCausal
 from evenhand.model import Model
 
-GENDER = {"attributes": ("gender",), "gradients": 8}
+GENDER = {"attributes": ("gender",), "gradients": 8, "skip": 0}
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -163,7 +163,7 @@ def test_a_planted_direction_is_taken_out_and_no_other_is_touched(seed: int) -> 
 
 def test_shams_shift_as_far_elsewhere() -> None:
     model, items = gendered.model(), [*associated.cues(), *associated.cues("age")]
-    method = FairmedCausal(attributes=("gender", "age"), gradients=4, others=8)
+    method = FairmedCausal(attributes=("gender", "age"), gradients=4, others=8, skip=0)
     patch = fit(model, method, items)
     assert patch.tensors["explained"].shape == (2, 3)
     direction, labels = method.shams(items, patch.tensors, gendered.rng())
