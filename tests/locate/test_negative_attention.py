@@ -12,10 +12,10 @@ from tests.locate import made_up
 from evenhand.core.errors import DataError, UnsupportedSite
 from evenhand.core.items import Item
 from evenhand.core.requests import Choose
-from evenhand.model.answer_words import Prompt, both_orders, encode, scores
 from evenhand.locate._run import locate
 from evenhand.locate.negative_attention import NegativeAttention
 from evenhand.model import Model
+from evenhand.model.answer_words import Prompt, both_orders, encode, scores
 
 TEXT = "Answer the following question with Yes or No.\n\nQuestion: Is Yes the house? No\nAnswer:"
 
