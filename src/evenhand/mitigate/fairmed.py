@@ -45,7 +45,6 @@ class Fairmed(Mitigation):
         "template a cue has. It acts on all tokens, so that scoring may pack texts; positions=generated: on the "
         "prompt's last and on those written. No number of the paper was reproduced.",
         cautions="A prober made even is not a model made even: read the emission before and after, not the prober. "
-        "In a first try on smollm2 (fold choose, one seed) emission became less even and perplexity rose. "
         "Cues are English and name stereotypes in order to remove them. Groups are those of the cues; others are not "
         "protected by it.",
         needs="a decoder whose feed-forward parts can be told apart; items of emission",
