@@ -32,7 +32,9 @@ def methods(_: str) -> str:
     entries = stored()
     if not entries:
         return NOTHING
-    return "\n\n".join([_origin(entries), _overview(entries, columns())])
+    missing = [f"`{name}`" for name in constant("ROWS") if name not in {entry["method"] for entry in entries}]
+    left = [f"Not measured yet: {', '.join(missing)}."] if missing else []
+    return "\n\n".join([_origin(entries), *left, _overview(entries, columns())])
 
 
 def each_method(_: str) -> str:
@@ -46,11 +48,16 @@ def stored() -> list[Entry]:
 
 
 def columns() -> tuple[str, ...]:
-    """The numbers that the script wants shown, read from its source: importing it would load torch."""
+    """The numbers that the script wants shown."""
+    return constant("SHOWN")
+
+
+def constant(name: str) -> tuple[str, ...]:
+    """A list of names in the script, read from its source: importing it would load torch."""
     for node in ast.parse(SCRIPT.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["SHOWN"]:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
             return tuple(ast.literal_eval(node.value))
-    raise LookupError(f"{SCRIPT.name} has no SHOWN")
+    raise LookupError(f"{SCRIPT.name} has no {name}")
 
 
 def cell(one: Mapping[str, Any] | None, number: str) -> str:
