@@ -41,8 +41,8 @@ class AttentionGap(Locator):
         "of texts of unequal length; here tokens correspond as equal blocks of token ids do, and replaced blocks of "
         "equal length token by token, and what has no partner is dropped. The paper's second softmax over the weights "
         "flattens them (paper_softmax=true). Null and interval are ours.",
-        cautions="Equal attention is not equal likelihood: in prototypes on smollm2 training took 91 % of the gap away "
-        "and left the stereotype score where it was. Words that fit a sentence differ less from each other than words "
+        cautions="Equal attention is not equal likelihood: a smaller gap need not change the stereotype score. "
+        "Words that fit a sentence differ less from each other than words "
         "drawn from the vocabulary do, so in a trained model many heads lie below their null; what is found lies "
         "above. p values are never below 1 / (1 + pairs).",
         needs="a decoder with attention",

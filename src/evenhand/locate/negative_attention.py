@@ -40,8 +40,8 @@ class NegativeAttention(Locator):
         "counts as much as the word, and long questions count more. Its bounds of the sum are not public; ours run "
         "from the token after the instruction to the last one. All occurrences of a word in the instruction and all "
         "its tokens count. Natural logarithm; weights below 1e-12 count as 1e-12. Null and interval are ours.",
-        cautions="Attention is not effect: on smollm2 the score does not say which heads push the answer to No; "
-        "head_patching does. p values come from a few questions read again with stand-in words and are never below 1 / "
+        cautions="Attention is not effect: the score need not say which heads push the answer to No; head_patching "
+        "measures that. p values come from a few questions read again with stand-in words and are never below 1 / "
         "(1 + pairs).",
         needs="a decoder with attention, a fast tokenizer",
     )

@@ -42,8 +42,8 @@ class StereotypeProbe(Locator):
         "(labels=raw: argmax of s_g): raw labels mostly say which template a cue has, which early layers know. A "
         "linear probe by default (probe=mlp: one hidden layer of 256, as the paper's figure suggests). Concepts are "
         "held out, not prompts. Null and interval are ours.",
-        cautions="What can be read from a layer need not be used by the model: in prototypes on smollm2, making the "
-        "probe's output even did not make the model's answers even. Labels are computed from the model's own "
+        cautions="What can be read from a layer need not be used by the model: making the probe's "
+        "output even need not make the model's answers even. Labels are computed from the model's own "
         "activations, so late layers of any model hold them; a high F1 is no proof of a stereotype.",
         needs="a decoder",
     )

@@ -49,9 +49,8 @@ class Klaad(TrainSettings, Mitigation):
         "that is a distribution already flattens the rows and makes the term almost vanish (paper_softmax=true). Heads "
         "are compared one by one, both twins get gradients, and the pooling is ours. Gemma's weights are inferred from "
         "the range that is given, not read. Of intersentence items the sentence stands after its context.",
-        cautions="Equal attention is not equal likelihood: in prototypes on smollm2 a hundredfold weight took 91 % of "
-        "the difference in attention away and left the stereotype score where it was, and cross-entropy alone did as "
-        "much as the whole loss. Compare with cross_entropy. It trains on StereoSet's style: measure on other data "
+        cautions="Equal attention is not equal likelihood, and cross-entropy on such sentences changes the scores by "
+        "itself. Compare with cross_entropy. It trains on StereoSet's style: measure on other data "
         "too. English, and the groups that StereoSet names.",
         needs="a decoder in float32 or bfloat16 that shows its attention; items with a stereotype, an anti-stereotype "
         "and an unrelated text",

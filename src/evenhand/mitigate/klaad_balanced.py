@@ -35,7 +35,7 @@ class KlaadBalanced(Klaad):
         "Both terms look at the untouched model's own texts only, never at a test.",
         cautions="It equalises what StereoSet scores, on StereoSet's kind of sentences: look at other data for what it "
         "is worth. Some stereotypes' words are commoner than those of their opposites; equal likelihood evens that "
-        "out too. In a prototype half of the effect was on the very targets that were trained on. English, and the "
+        "out too. The effect may be larger on the targets that were trained on. English, and the "
         "groups that StereoSet names.",
         needs=Klaad.card.needs,
     )

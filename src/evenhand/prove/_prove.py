@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import UsageError
 from evenhand.core.journal import write_atomic
-from evenhand.core.trial import Continuation, Example, GridPoint, Judgement, Outcome, Role, Trial
+from evenhand.core.trial import Continuation, Example, GridPoint, GuardOutcome, Judgement, Outcome, Role, Trial
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._folder import check
 from evenhand.measure._plan import Chat
@@ -200,7 +200,7 @@ def _judged(
     pairs: dict[str, Paired],
     candidates: Sequence[Candidate],
     found: Sequence[Outcome],
-    guards: Sequence[object],
+    limits: Sequence[GuardOutcome],
     tests: Tests,
     settings: Settings,
     no_sham: str,
@@ -208,7 +208,6 @@ def _judged(
     """The verdict over all seeds, and that of each seed if there are several."""
     ours = [one for one in candidates if one.role == "method"]
     shams = [one.name for one in candidates if one.role == "sham"]
-    limits = guarded(found, [one.name for one in ours], tests)
     whole = corrected(primary(pairs, [one.name for one in ours], shams, tests, settings))
     overall = judge(whole, limits, seed=None, level=settings.level, no_sham=no_sham)
     if len(ours) == 1:
