@@ -8,20 +8,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
 
 from evenhand.core.edits import ActivationEdit
 from evenhand.core.errors import UsageError
+from evenhand.core.items import Item
 from evenhand.core.sites import FINAL, Part, Site
-from evenhand.mitigate._contrast import Pair
+from evenhand.mitigate._contrast import Pair, holds_pairs
+from evenhand.mitigate._mitigation import FitOn, Mitigation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evenhand.core.edits import Edit
     from evenhand.model import Model
 
 Rule = Callable[["Tensor", "Tensor"], "tuple[Mapping[str, Tensor], str]"]
 """States of the first and of the second texts, float32 [N, D] each, to left (and right, centre) and a remark."""
+
+
+class Projecting(Mitigation):
+    """A method that is fitted on pairs of texts and takes directions out of the hidden state."""
+
+    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
+    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
+    strength: ClassVar[str] = "amount"
+    grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
+    primary: ClassVar[tuple[str, ...]] = ("stereoset.ss", "gas.gld")
+    test_on: ClassVar[tuple[str, ...]] = ("crows_pairs", "emission")
+    rivals: ClassVar[tuple[str, ...]] = ("word_list_bias",)
+
+    layers: Annotated[
+        tuple[int, ...],
+        Field(description="Residual streams to change, layers counted from 0; none = the last hidden state."),
+    ] = ()
+    sentences: Annotated[int, Field(ge=2, description="Pairs of texts to fit on, at most; drawn at random.")] = 300
+    amount: Annotated[float, Field(gt=0, le=1, description="How much of it is taken out: 1 = all.")] = 1.0
+
+    def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
+        """A projection at each site."""
+        return projections(tensors, self.amount)
+
+    def can_read(self, items: Sequence[Item]) -> bool:
+        """Texts, or pairs of them."""
+        return holds_pairs(items)
 
 
 def sites_of(layers: Sequence[int], model: Model) -> list[Site]:

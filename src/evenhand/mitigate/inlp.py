@@ -9,23 +9,22 @@ from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import Pair, contrasts, holds_pairs, shuffled
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
-from evenhand.mitigate._projection import check_rank, fit_projections, projections, sites_of
+from evenhand.mitigate._contrast import Pair, contrasts, shuffled
+from evenhand.mitigate._mitigation import Fitted, Sham
+from evenhand.mitigate._projection import Projecting, check_rank, fit_projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from evenhand.core.edits import Edit
     from evenhand.model import Model
 
 _HELD_OUT = 0.3
 """Share of the clusters whose texts are kept back to see how well the groups can still be told apart."""
 
 
-class Inlp(Mitigation):
+class Inlp(Projecting):
     """Project the hidden state onto the null space of classifiers that tell the groups apart, again and again."""
 
     name: ClassVar[str] = "inlp"
@@ -45,21 +44,8 @@ class Inlp(Mitigation):
         "perplexity beside it. What a linear classifier does not find stays.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
-    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
-    strength: ClassVar[str] = "amount"
-    grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
-    primary: ClassVar[tuple[str, ...]] = ("stereoset.ss", "gas.gld")
-    test_on: ClassVar[tuple[str, ...]] = ("crows_pairs", "emission")
-    rivals: ClassVar[tuple[str, ...]] = ("word_list_bias",)
 
     dim: Annotated[int, Field(ge=1, description="Rounds: how many directions are taken out.")] = 10
-    layers: Annotated[
-        tuple[int, ...],
-        Field(description="Residual streams to change, layers counted from 0; none = the last hidden state."),
-    ] = ()
-    sentences: Annotated[int, Field(ge=2, description="Pairs of texts to fit on, at most; drawn at random.")] = 300
-    amount: Annotated[float, Field(gt=0, le=1, description="How much of the directions is taken out: 1 = all.")] = 1.0
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """An orthonormal basis of what each site loses: `<site>.left`, float32 [D, rounds]."""
@@ -71,14 +57,6 @@ class Inlp(Mitigation):
             model, pairs, sites, lambda first, second: self._null_space(first, second, held_out)
         )
         return Fitted(tensors, (f"Fitted on {len(pairs)} pairs of texts, {sum(held_out)} of them kept back.", *notes))
-
-    def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
-        """A projection at each site."""
-        return projections(tensors, self.amount)
-
-    def can_read(self, items: Sequence[Item]) -> bool:
-        """Texts, or pairs of them."""
-        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The two texts change places in a random half of the pairs; and as many random directions."""

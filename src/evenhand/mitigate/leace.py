@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import contrasts, holds_pairs, shuffled
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
-from evenhand.mitigate._projection import fit_projections, projections, sites_of
+from evenhand.mitigate._contrast import contrasts, shuffled
+from evenhand.mitigate._mitigation import Fitted, Sham
+from evenhand.mitigate._projection import Projecting, fit_projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from evenhand.core.edits import Edit
     from evenhand.model import Model
 
 
-class Leace(Mitigation):
+class Leace(Projecting):
     """Least-squares concept erasure of gender, fitted on gender-swapped sentences."""
 
     name: ClassVar[str] = "leace"
@@ -41,20 +38,6 @@ class Leace(Mitigation):
         "classifiers. Fitted on gender as English pairs of words tell it.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
-    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
-    strength: ClassVar[str] = "amount"
-    grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
-    primary: ClassVar[tuple[str, ...]] = ("stereoset.ss", "gas.gld")
-    test_on: ClassVar[tuple[str, ...]] = ("crows_pairs", "emission")
-    rivals: ClassVar[tuple[str, ...]] = ("word_list_bias",)
-
-    layers: Annotated[
-        tuple[int, ...],
-        Field(description="Residual streams to change, layers counted from 0; none = the last hidden state."),
-    ] = ()
-    sentences: Annotated[int, Field(ge=2, description="Pairs of texts to fit on, at most; drawn at random.")] = 300
-    amount: Annotated[float, Field(gt=0, le=1, description="How much of the concept is taken out: 1 = all.")] = 1.0
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """The eraser of each site: `<site>.left` [D, 1], `.right` [1, D], `.centre` [D], float32."""
@@ -62,14 +45,6 @@ class Leace(Mitigation):
         pairs = contrasts(items, rng, limit=self.sentences, method=self.name)
         tensors, notes = fit_projections(model, pairs, sites, _eraser)
         return Fitted(tensors, (f"Fitted on {len(pairs)} pairs of texts.", *notes))
-
-    def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
-        """An eraser at each site."""
-        return projections(tensors, self.amount)
-
-    def can_read(self, items: Sequence[Item]) -> bool:
-        """Texts, or pairs of them."""
-        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The texts change places in half of the pairs, which leaves a direction of chance; and a random one."""

@@ -9,20 +9,19 @@ from pydantic import Field
 
 from evenhand.core.items import Item
 from evenhand.core.record import Card
-from evenhand.mitigate._contrast import contrasts, holds_pairs, unrelated
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
-from evenhand.mitigate._projection import check_rank, fit_projections, projections, sites_of
+from evenhand.mitigate._contrast import contrasts, unrelated
+from evenhand.mitigate._mitigation import Fitted, Sham
+from evenhand.mitigate._projection import Projecting, check_rank, fit_projections, sites_of
 from evenhand.mitigate.controls.random_direction import RandomDirection
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from evenhand.core.edits import Edit
     from evenhand.model import Model
 
 
-class SentenceDebias(Mitigation):
+class SentenceDebias(Projecting):
     """Take the main direction of the differences of paired sentences out of the hidden state."""
 
     name: ClassVar[str] = "sentence_debias"
@@ -40,21 +39,8 @@ class SentenceDebias(Mitigation):
         "bias too. What a linear direction does not hold stays.",
         needs="a decoder or masked model; text that names women or men, or pairs of texts",
     )
-    fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 1000})
-    tasks: ClassVar[tuple[str, ...]] = ("decoder", "masked")
-    strength: ClassVar[str] = "amount"
-    grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
-    primary: ClassVar[tuple[str, ...]] = ("stereoset.ss", "gas.gld")
-    test_on: ClassVar[tuple[str, ...]] = ("crows_pairs", "emission")
-    rivals: ClassVar[tuple[str, ...]] = ("word_list_bias",)
 
     dim: Annotated[int, Field(ge=1, description="How many directions are taken out.")] = 1
-    layers: Annotated[
-        tuple[int, ...],
-        Field(description="Residual streams to change, layers counted from 0; none = the last hidden state."),
-    ] = ()
-    sentences: Annotated[int, Field(ge=2, description="Pairs of texts to fit on, at most; drawn at random.")] = 300
-    amount: Annotated[float, Field(gt=0, le=1, description="How much of the directions is taken out: 1 = all.")] = 1.0
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """The directions of each site: `<site>.left`, float32 [D, dim]."""
@@ -63,14 +49,6 @@ class SentenceDebias(Mitigation):
         pairs = contrasts(items, rng, limit=self.sentences, method=self.name)
         tensors, notes = fit_projections(model, pairs, sites, self._components)
         return Fitted(tensors, (f"Fitted on {len(pairs)} pairs of texts.", *notes))
-
-    def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
-        """A projection at each site."""
-        return projections(tensors, self.amount)
-
-    def can_read(self, items: Sequence[Item]) -> bool:
-        """Texts, or pairs of them."""
-        return holds_pairs(items)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """Unrelated partners of the same role (swapping roles would change nothing), and random directions."""
