@@ -6,9 +6,9 @@ A number that is undefined is null with a reason, never NaN and never 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA = 1
 
@@ -126,6 +126,83 @@ class FittedOn(Frozen):
     shingles: tuple[str, ...] = Field(description="64-bit hashes (hex) of all runs of 8 words of their texts, sorted.")
 
 
+class Series(Frozen):
+    """One line of a curve: a y for each x, in the order of x; None leaves a gap."""
+
+    name: str = Field(description="What the line is, unique in its curve, e.g. 'gender', 'before'.")
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.x) != len(self.y):
+            raise ValueError(f"the series {self.name!r} has {len(self.x)} x and {len(self.y)} y")
+        return self
+
+
+class Curve(Frozen):
+    """Something over layers, steps or probabilities, for a chart: one line for each series."""
+
+    kind: Literal["curve"] = "curve"
+    title: str = Field(description="One line, no full stop: what is shown.")
+    x: str = Field(description="Title of the axis, e.g. 'layer', 'step'.")
+    y: str = Field(description="Title of the axis with its unit, e.g. 'macro-F1', 'loss (nats)'.")
+    series: tuple[Series, ...]
+    apart: bool = Field(default=False, description="A panel for each series with a scale of its own.")
+    level: float | None = Field(default=None, description="Where a horizontal line is drawn: an ideal, or chance.")
+    chosen: tuple[float, ...] = Field(default=(), description="The x that were taken, e.g. the layers; drawn filled.")
+    note: str = Field(default="", description="What the reader must know, in sentences.")
+
+
+class Map(Frozen):
+    """A number for each row and column, for a map in colours: layers by heads, tokens by tokens. 0 is colourless."""
+
+    kind: Literal["map"] = "map"
+    title: str = Field(description="One line, no full stop: what is shown.")
+    rows: str = Field(default="layer", description="What a row is.")
+    columns: str = Field(default="head", description="What a column is.")
+    values: tuple[tuple[float | None, ...], ...] = Field(description="[rows][columns]; None where there is none.")
+    row_names: tuple[str, ...] = Field(default=(), description="Instead of numbers from 0.")
+    column_names: tuple[str, ...] = Field(default=(), description="Instead of numbers from 0.")
+    unit: str = ""
+    largest: float | None = Field(
+        default=None, description="The value of the deepest colour, so that maps compare; None = the largest found."
+    )
+    chosen: tuple[tuple[int, int], ...] = Field(default=(), description="(row, column) of cells that are framed.")
+    note: str = Field(default="", description="What the reader must know, in sentences.")
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Self:
+        width = len(self.values[0]) if self.values else 0
+        if any(len(row) != width for row in self.values):
+            raise ValueError(f"the map {self.title!r} has rows of different lengths")
+        if self.row_names and len(self.row_names) != len(self.values):
+            raise ValueError(f"the map {self.title!r} has {len(self.values)} rows and {len(self.row_names)} names")
+        if self.column_names and len(self.column_names) != width:
+            raise ValueError(f"the map {self.title!r} has {width} columns and {len(self.column_names)} names")
+        return self
+
+
+class Table(Frozen):
+    """Rows of text under columns; numbers come written out. The first column names the row."""
+
+    kind: Literal["table"] = "table"
+    title: str = Field(description="One line, no full stop: what is shown.")
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = Field(default="", description="What the reader must know, in sentences.")
+
+    @model_validator(mode="after")
+    def _rectangular(self) -> Self:
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ValueError(f"a row of the table {self.title!r} has not {len(self.columns)} cells")
+        return self
+
+
+Finding = Annotated[Curve | Map | Table, Field(discriminator="kind")]
+"""Something that fitting or measuring found and a report shows: a curve, a map or a table."""
+
+
 class Provenance(Frozen):
     """How a patch came about."""
 
@@ -138,6 +215,7 @@ class Provenance(Frozen):
     fitted_on: FittedOn | None = Field(description="None: the method needs no data.")
     sham: str = Field(default="", description="What was taken out of the method, '' if this is no sham.")
     notes: tuple[str, ...] = Field(default=(), description="What fitting found: layers chosen, magnitudes, warnings.")
+    findings: tuple[Finding, ...] = Field(default=(), description="What fitting found, as curves, maps and tables.")
 
 
 class PatchFile(Frozen):

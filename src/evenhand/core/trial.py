@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from evenhand.core.record import SCHEMA, Card, Change, DataUse, Environment, Frozen, ModelIdentity
+from evenhand.core.record import SCHEMA, Card, Change, DataUse, Environment, Finding, Frozen, ModelIdentity
 
 Role = Literal["method", "sham", "rival"]
 
@@ -49,6 +49,7 @@ class Arm(Frozen):
     tensors: int = Field(description="Numbers that the patch holds.")
     mergeable: bool = Field(description="Whether every edit can become part of the weights.")
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = Field(default=(), description="What fitting found, as curves, maps and tables.")
 
 
 class Effect(Frozen):
@@ -153,6 +154,7 @@ class Trial(Frozen):
     grid: tuple[GridPoint, ...] = ()
     examples: tuple[Example, ...] = ()
     continuations: tuple[Continuation, ...] = ()
+    findings: tuple[Finding, ...] = Field(default=(), description="What measuring found besides numbers, all arms.")
     data: tuple[DataUse, ...] = ()
     no_sham: str = Field(default="", description="Why there is no sham, where there is none.")
     notes: tuple[str, ...] = ()

@@ -73,6 +73,7 @@ def fit(
         fitted_on=fitted_on(items, benchmark, fold) if items else None,
         sham=sham,
         notes=fitted.notes,
+        findings=fitted.findings,
     )
     return Patch(method, dict(fitted.tensors), base, provenance)
 

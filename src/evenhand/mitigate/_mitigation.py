@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from evenhand.core.errors import DataError
 from evenhand.core.items import Item
-from evenhand.core.record import Card, Frozen
+from evenhand.core.record import Card, Finding, Frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +29,17 @@ class FitOn:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gives: tensors (on the CPU, float32 unless there is a reason) and remarks for the reader."""
+    """What fitting gives.
+
+    Attributes:
+        tensors: what it learned, on the CPU, float32 unless there is a reason.
+        notes: remarks for the reader.
+        findings: curves, maps and tables for the report: F1 by layer, heads that were tried, losses over the steps.
+    """
 
     tensors: Mapping[str, Tensor]
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

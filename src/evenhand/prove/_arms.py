@@ -116,4 +116,5 @@ def arm(candidate: Candidate, measured: Measured, model: Model) -> Arm:
         tensors=sum(tensor.numel() for tensor in patch.tensors.values()),
         mergeable=all(bool(getattr(edit, "mergeable", False)) for edit in edits),
         notes=patch.provenance.notes,
+        findings=patch.provenance.findings,
     )
