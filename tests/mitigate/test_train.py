@@ -341,9 +341,11 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 
 
 def test_bfloat16_weights_train_adapters_only() -> None:
+    """In float32 beside the weights: rounded to bfloat16 they would lose the last eight bits or more."""
     model = Model.wrap(tiny.network("llama").bfloat16(), tiny.tokenizer())
     trained = train(model, TEXTS, next_token_loss, QUICK, seed=0)
     assert {tensor.dtype for tensor in trained.tensors.values()} == {torch.float32}
+    assert all((tensor != tensor.bfloat16().float()).any() for tensor in trained.tensors.values())
     with pytest.raises(UsageError, match="too coarse"):
         train(model, TEXTS, next_token_loss, QUICK.model_copy(update={"rank": 0}), seed=0)
 

@@ -95,7 +95,8 @@ def parameters_of(anatomy: Anatomy, settings: TrainSettings) -> dict[str, nn.Par
 def attach(network: Any, maps: dict[str, nn.Module], settings: TrainSettings, generator: torch.Generator) -> None:
     """Put adapters beside these maps. A is drawn from the generator as peft's default does, B is zero.
 
-    A is uniform in +-1/sqrt(inputs), so that at first the model is unchanged.
+    A is uniform in +-1/sqrt(inputs); B is zero, so that at first the model is unchanged. Adapters are in float32 also
+    beside weights in bfloat16, where small steps and the optimiser's means of squares would be lost.
     """
     alpha: Any = settings.alpha  # peft divides it by the rank; it need not be whole
     config = LoraConfig(
@@ -111,7 +112,8 @@ def attach(network: Any, maps: dict[str, nn.Module], settings: TrainSettings, ge
         inject_adapter_in_model(config, network, adapter_name=ADAPTER)
     for module in network.modules():
         if isinstance(module, LoraLayer):
-            made: Any = module.lora_A[ADAPTER]
+            made: Any = module.lora_A[ADAPTER].float()
+            module.lora_B[ADAPTER].float()
             weight: Tensor = made.weight
             bound = 1 / math.sqrt(weight.shape[1])
             drawn = torch.rand(weight.shape, generator=generator) * 2 * bound - bound

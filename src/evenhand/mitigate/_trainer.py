@@ -2,7 +2,9 @@
 
 Traps that it steps round: a batch without the key `labels` and a loss that is said to be unscaled, so that gradient
 accumulation divides once; no column of the examples is dropped; loss, adapters and extra modules are one module with
-one forward, so that wrapping it (mixed precision, several processes) reaches everything.
+one forward, so that wrapping it (mixed precision, several processes) reaches everything. Under `accelerate launch` each
+process sees its share of every step's examples: `batch` is for one process, gradients and reported terms are means over
+all. Shares are of equal size, so a number of examples that cannot be shared out makes some count twice.
 """
 
 from __future__ import annotations
@@ -78,8 +80,11 @@ class _Quiet(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Called after every step."""
         if "grad_norm" in logs and self.terms:
-            means = {name: float(torch.stack(values).mean()) for name, values in self.terms.items()}
-            self.steps.append(Step(means, float(logs["grad_norm"]), float(logs["learning_rate"])))
+            means = torch.stack([torch.stack(values).mean() for values in self.terms.values()])
+            if self.accelerator.num_processes > 1:  # each has seen its own examples
+                means = self.accelerator.reduce(means, "mean")
+            terms = dict(zip(self.terms, means.tolist(), strict=True))
+            self.steps.append(Step(terms, float(logs["grad_norm"]), float(logs["learning_rate"])))
             self.terms.clear()
             if self.tell is not None:
                 self.tell(self.state.global_step, self.state.max_steps)
