@@ -25,7 +25,7 @@ from evenhand.mitigate.klaad import Klaad
 from evenhand.mitigate.klaad_balanced import KlaadBalanced
 from evenhand.model import Model
 
-ALONE: dict[str, Any] = {"cross_entropy": 0.0, "attention": 0.0, "triplet": 0.0}
+ALONE: dict[str, Any] = {"cross_entropy": 0.0, "attention": 0.0, "triplet": 0.0, "coherence": 0.0}
 
 
 def found_in(model: Model, settings: KlaadBalanced, items: list[Item], network: Any = None) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ def test_balance_is_the_difference_of_what_the_benchmark_scores(per: Any, contex
     np.testing.assert_allclose(found["balance"].numpy(), [abs(s - a) for s, a in scores], rtol=1e-3, atol=1e-5)
     if per == "token":
         np.testing.assert_allclose(found["likelihood"].numpy(), np.mean(scores, axis=1), rtol=1e-4)
-    parts = {"cross_entropy": 0.7, "attention": 0.15, "triplet": 0.15, "balance": 10.0, "anchor": 1.0}
+    parts = {"cross_entropy": 0.7, "attention": 0.15, "triplet": 0.15, "balance": 10.0, "anchor": 1.0, "coherence": 5.0}
     torch.testing.assert_close(found["loss"], torch.stack([w * found[name] for name, w in parts.items()]).sum(0))
 
 
@@ -85,15 +85,36 @@ def test_two_tokens_and_the_rest_by_hand() -> None:
     assert found.item() == pytest.approx(0.5 * np.log(2) + 0.25 * np.log(1) + 0.25 * np.log(0.5), abs=1e-6)
 
 
-@pytest.mark.parametrize("zero", ["balance", "anchor"])
-def test_either_term_can_be_left_out(zero: str) -> None:
+@pytest.mark.parametrize("context", ["", "the cats was big."])
+def test_coherence_is_what_a_twin_lacks_of_its_lead_over_the_unrelated_text(context: str) -> None:
+    model, lead = gendered.model(), 0.2
+    found = found_in(model, KlaadBalanced(lead=lead), some_items(context))["coherence"]
+    asked = [Choose(context, tuple(f" {t}" for t in texts)) if context else Compare(texts) for texts in TEXTS]
+    answers: Any = model.answer(asked)
+    means = [[score.mean for score in answer.scores] for answer in answers]
+    expected = [np.mean([max(0.0, u - twin + lead) for twin in (s, a)]) for s, a, u in means]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3, atol=1e-5)
+    assert min(expected) < max(expected)
+
+
+def test_unrelated_texts_are_read_only_where_a_term_needs_them() -> None:
+    assert KlaadBalanced(triplet=0.0).reads_unrelated
+    assert KlaadBalanced(coherence=0.0).reads_unrelated
+    assert not KlaadBalanced(triplet=0.0, coherence=0.0).reads_unrelated
+    method = KlaadBalanced(**{**QUICK, **ALONE, "coherence": 1.0, "balance": 0.0, "anchor": 0.0})
+    history = fit(gendered.model(), method, some_items()).tensors["history:coherence"]
+    assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("zero", ["balance", "anchor", "coherence"])
+def test_each_term_can_be_left_out(zero: str) -> None:
     found = found_in(gendered.model(), KlaadBalanced(**{zero: 0.0}), some_items())
-    assert {"balance", "anchor"} - found.keys() == {zero}
+    assert {"balance", "anchor", "coherence"} - found.keys() == {zero}
 
 
-def test_without_both_it_is_klaad() -> None:
+def test_without_them_it_is_klaad() -> None:
     plain = fit(gendered.model(), Klaad(**QUICK), some_items())
-    ours = fit(gendered.model(), KlaadBalanced(balance=0.0, anchor=0.0, **QUICK), some_items())
+    ours = fit(gendered.model(), KlaadBalanced(balance=0.0, anchor=0.0, coherence=0.0, **QUICK), some_items())
     assert all(torch.equal(ours.tensors[name], tensor) for name, tensor in plain.tensors.items())
 
 

@@ -37,7 +37,7 @@ class More(Protocol):
 class Objective:
     """The loss of a batch and the terms that it is made of, before they are weighted.
 
-    Terms of weight 0 are not computed. Without the triplet term no unrelated texts are needed: then k = 2, else 3.
+    Terms of weight 0 are not computed. Where no term needs the unrelated texts k = 2, else 3.
     """
 
     def __init__(self, model: Model, settings: Klaad, more: More | None = None) -> None:
@@ -115,9 +115,9 @@ def chosen(settings: Klaad, items: Sequence[Item], rng: np.random.Generator) -> 
     return [triplet(item) for item in drawn(items, rng, settings.limit)]
 
 
-def texts_of(found: Sequence[Triplet], objective: Objective) -> list[tuple[str, ...]]:
+def texts_of(found: Sequence[Triplet], settings: Klaad) -> list[tuple[str, ...]]:
     """What one forward pass reads of each triplet."""
-    return [one.texts if objective.weights["triplet"] else one.texts[:2] for one in found]
+    return [one.texts if settings.reads_unrelated else one.texts[:2] for one in found]
 
 
 def learn(objective: Objective, found: Sequence[Triplet], rng: np.random.Generator) -> Fitted:
@@ -128,7 +128,7 @@ def learn(objective: Objective, found: Sequence[Triplet], rng: np.random.Generat
     """
     if not any(objective.weights.values()):
         raise UsageError(f"{objective.settings.name}: every term has weight 0. Give one of them a weight.")
-    texts = texts_of(found, objective)
+    texts = texts_of(found, objective.settings)
     trained = train(objective.model, texts, objective, objective.settings, seed=int(rng.integers(2**31)))
     tensors = dict(trained.tensors)
     for name in trained.steps[0].terms if trained.steps else ():

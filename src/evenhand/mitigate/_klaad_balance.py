@@ -38,7 +38,7 @@ class Untouched:
 
 
 class Balance:
-    """The terms "balance" and "anchor"; "likelihood", the twins' mean log-probability, is told beside them.
+    """The terms "balance", "anchor" and "coherence"; "likelihood", of the twins, mean log-probability, is told too.
 
     The untouched model is read once, before training: its K likeliest next tokens at each place and the rest as one,
     and the differences of the twins, which a sham takes as goals, dealt out over the examples at random.
@@ -52,8 +52,13 @@ class Balance:
         texts: Sequence[tuple[str, ...]],
         rng: np.random.Generator,
     ) -> None:
-        self.weights: Mapping[str, float] = {"balance": settings.balance, "anchor": settings.anchor}
+        self.weights: Mapping[str, float] = {
+            "balance": settings.balance,
+            "anchor": settings.anchor,
+            "coherence": settings.coherence,
+        }
         self.per_token = settings.per == "token"
+        self.lead = settings.lead
         ids = [row for _, row in encoded(model, texts, settings.length)]
         self.starts = starts(model, found, ids, settings.length)
         self.base: list[list[Untouched]] = []
@@ -67,8 +72,13 @@ class Balance:
     def terms(self, logits: Tensor, surprisals: Tensor, batch: Batch) -> Mapping[str, Tensor]:
         """[B] each, in nats per token, or per text if so set."""
         numbers, device = batch.index.tolist(), surprisals.device
-        means, differences = self._likelihoods(surprisals, batch.mask[: 2 * len(numbers)], numbers)
+        twins = 2 * len(numbers)
+        means, differences = self._likelihoods(surprisals, batch.mask[:twins], numbers)
         found = {"likelihood": means.detach().view(2, -1).mean(0)}
+        if self.weights["coherence"]:
+            others = terms.surprisals(logits[twins:], batch.tokens[twins:])
+            unrelated, _ = self._means(others, batch.mask[twins:], numbers, (2,))
+            found["coherence"] = (unrelated - means.view(2, -1) + self.lead).clamp_min(0).mean(0)
         if self.weights["balance"]:
             found["balance"] = (differences - self.goals[numbers].to(device)).abs()
         if self.weights["anchor"]:
@@ -82,12 +92,18 @@ class Balance:
 
     def _likelihoods(self, surprisals: Tensor, mask: Tensor, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Mean log-probability of each twin after its context [2 B]; stereotypes less anti-stereotypes as set [B]."""
-        begin = [self.starts[number][place] for place in (0, 1) for number in numbers]
+        means, counts = self._means(surprisals, mask, numbers, (0, 1))
+        stereotype, anti = (means if self.per_token else means * counts).chunk(2)
+        return means, stereotype - anti
+
+    def _means(
+        self, surprisals: Tensor, mask: Tensor, numbers: Sequence[int], roles: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean log-probability of the texts of these roles after their contexts, and how many tokens that is."""
+        begin = [self.starts[number][role] for role in roles for number in numbers]
         places = torch.arange(1, mask.shape[1], device=mask.device)
         scored = (mask[:, 1:] == 1) & (places >= torch.tensor(begin, device=mask.device)[:, None])
-        means = -terms.mean_over(surprisals, scored)
-        stereotype, anti = (means if self.per_token else means * scored.sum(1)).chunk(2)
-        return means, stereotype - anti
+        return -terms.mean_over(surprisals, scored), scored.sum(1)
 
     def _difference(self, number: int) -> Tensor:
         """How much likelier the stereotype of an example was before training, [1]."""

@@ -114,6 +114,11 @@ class Klaad(TrainSettings, Mitigation):
         """The margin."""
         return _PRESETS[self.preset][3] if self.margin is None else self.margin
 
+    @property
+    def reads_unrelated(self) -> bool:
+        """Whether a term needs the unrelated texts."""
+        return self.weighting["triplet"] > 0
+
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """Adapters `up:NAME` [rows, rank] and `down:NAME` [rank, columns], or `delta:NAME`; `history:TERM` [steps]."""
         from evenhand.mitigate._klaad import Objective, chosen, learn

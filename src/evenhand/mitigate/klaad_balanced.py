@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
 
 class KlaadBalanced(Klaad):
-    """KLAAD's loss, the difference of the twins' log-probabilities, and an anchor to the untouched model."""
+    """KLAAD's loss, the difference of the twins' log-probabilities, an anchor, and a lead over the unrelated text."""
 
     name: ClassVar[str] = "klaad_balanced"
     card: ClassVar[Card] = Card(
         title="Fine-tunes so that a stereotype and its anti-stereotype are equally likely, near the untouched model.",
         source="A variant of ours of KLAAD (Kim, Lee, Lee, EMNLP 2025, https://arxiv.org/abs/2507.19962).",
         formula="minimise KLAAD's loss + b |LL(stereotype) - LL(anti)| + c mean over tokens of all three texts of "
-        "KL(P_0 || P); LL = mean log P(token | tokens before) over the tokens after the context; P_0 = next-token "
-        "distribution of the untouched model, its K likeliest tokens and the rest as one",
-        differs="From KLAAD: the last two terms. Two texts could also be made equally likely by making both unlikely, "
-        "or everything alike: the anchor and the cross-entropy on both stand against that, and the notes tell how the "
-        "twins' mean likelihood went. As the rest counts as one token, the anchor is at most the whole divergence. "
+        "KL(P_0 || P) + d mean over the twins of max(0, LL(unrelated) - LL(twin) + lead); LL = mean log P(token | "
+        "tokens before) over the tokens after the context; P_0 = next-token distribution of the untouched model, its K "
+        "likeliest tokens and the rest as one",
+        differs="From KLAAD: the last three terms. Two texts could also be made equally likely by making both "
+        "unlikely, or everything alike: the anchor, the cross-entropy on both and the last term, which is KLAAD's "
+        "triplet with likelihoods in the place of states, stand against that, and the notes tell how the twins' mean "
+        "likelihood went. As the rest counts as one token, the anchor is at most the whole divergence. "
         "Both terms look at the untouched model's own texts only, never at a test.",
         cautions="It equalises what StereoSet scores, on StereoSet's kind of sentences: look at other data for what it "
         "is worth. Some stereotypes' words are commoner than those of their opposites; equal likelihood evens that "
@@ -52,6 +54,12 @@ class KlaadBalanced(Klaad):
     anchor: Annotated[
         float, Field(ge=0, description="Weight of the divergence from the untouched model; 0 = without.")
     ] = 1.0
+    coherence: Annotated[
+        float, Field(ge=0, description="Weight of the lead that a twin has over the unrelated text; 0 = without.")
+    ] = 5.0
+    lead: Annotated[float, Field(ge=0, description="The lead beyond which there is nothing to win, nats a token.")] = (
+        0.5
+    )
     anchor_tokens: Annotated[
         int, Field(ge=1, description="Likeliest tokens that the anchor tells apart; the rest counts as one.")
     ] = 64
@@ -60,13 +68,18 @@ class KlaadBalanced(Klaad):
         Field(description="For the sham: every pair is driven to the difference that another pair had before."),
     ] = ""
 
+    @property
+    def reads_unrelated(self) -> bool:
+        """Whether a term needs the unrelated texts."""
+        return super().reads_unrelated or self.coherence > 0
+
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """Adapters `up:NAME` [rows, rank] and `down:NAME` [rank, columns], or `delta:NAME`; `history:TERM` [steps]."""
         from evenhand.mitigate._klaad import Objective, chosen, learn, texts_of
         from evenhand.mitigate._klaad_balance import Balance
 
         found = chosen(self, items, rng)
-        more = Balance(model, self, found, texts_of(found, Objective(model, self)), rng)
+        more = Balance(model, self, found, texts_of(found, self), rng)
         return learn(Objective(model, self, more), found, rng)
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
