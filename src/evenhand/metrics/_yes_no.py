@@ -44,6 +44,14 @@ def confidence(table: ScoreTable) -> Floats:
     return chosen
 
 
+def width_bins(confidence: Floats) -> NDArray[np.intp]:
+    """Bin of each confidence among ten of equal width over [0.5, 1]: int [N]."""
+    import numpy as np
+
+    places: NDArray[np.intp] = np.floor((confidence - 0.5) * 2 * BINS).astype(np.intp)
+    return np.clip(places, 0, BINS - 1)
+
+
 def bin_gaps(table: ScoreTable, bins: NDArray[np.intp]) -> Floats:
     """Per cluster: confidence minus share of right answers, summed in each bin of each order, then the answers.
 

@@ -32,10 +32,7 @@ class EceWidth(Metric):
 
     def sums(self, table: ScoreTable) -> Floats:
         """Gap in each bin of each order, and answers, per cluster."""
-        import numpy as np
-
-        places = np.floor((_yes_no.confidence(table) - 0.5) * 2 * _yes_no.BINS).astype(np.intp)
-        return _yes_no.bin_gaps(table, np.clip(places, 0, _yes_no.BINS - 1))
+        return _yes_no.bin_gaps(table, _yes_no.width_bins(_yes_no.confidence(table)))
 
     def value(self, totals: Floats) -> Floats:
         """ECE in [0, 1]; NaN without answers."""

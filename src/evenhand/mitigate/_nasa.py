@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch.optim import Adam
 
     from evenhand.core.edits import Edit
+    from evenhand.core.record import Finding
     from evenhand.mitigate._nasa_forward import Seen
     from evenhand.mitigate._nasa_questions import Parts, Question
     from evenhand.mitigate._nasa_rows import Place, Rows
@@ -47,6 +48,7 @@ class Bench:
         rng: draws batches.
         notes: what became of each head.
         kept: heads whose tuning stayed.
+        table: the same as `notes` for a report, see `_nasa_findings.tried`.
     """
 
     model: Model
@@ -57,6 +59,13 @@ class Bench:
     rng: np.random.Generator
     notes: list[str] = field(default_factory=list)
     kept: list[Site] = field(default_factory=list)
+    table: list[tuple[str, ...]] = field(default_factory=list)
+
+    def tell(self, site: Site, now: Watched, steps: str, harm: str) -> None:
+        """Note in the table what became of a head: kept, or put back for a reason."""
+        was, found = (f"{self.attention(one, site)[0]:+.3f}" for one in (self.watched, now))
+        outcome = "rolled back" if harm else "kept"
+        self.table.append((str(site), was, found, steps, now.said(), outcome, harm))
 
     def attention(self, watched: Watched, site: Site, heads: Sequence[int] = ()) -> list[float]:
         """Negative attention of a head, or of heads of its layer."""
@@ -91,7 +100,9 @@ class HeadTuning(Mitigation):
         """Orders that are trained and watched: 0 = the word for yes first, 1 = that for no."""
 
     @abstractmethod
-    def choose(self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str]) -> list[Site]:
+    def choose(
+        self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str], findings: list[Finding]
+    ) -> list[Site]:
         """Heads in the order in which they are tuned, `count` of them at most.
 
         Args:
@@ -99,6 +110,7 @@ class HeadTuning(Mitigation):
             probe: questions.
             seen: answers to them and negative attention of every layer, in both orders.
             notes: remarks for the reader are added.
+            findings: what a report shows is added.
         """
 
     @abstractmethod
@@ -122,8 +134,9 @@ class HeadTuning(Mitigation):
         """
         import torch
 
+        from evenhand.mitigate._nasa_findings import maps
         from evenhand.mitigate._nasa_forward import faster, layers_of, look
-        from evenhand.mitigate._nasa_questions import read, split
+        from evenhand.mitigate._nasa_questions import read, split, words_of
         from evenhand.mitigate._nasa_rows import places
 
         layers = layers_of(model)
@@ -134,16 +147,18 @@ class HeadTuning(Mitigation):
             f"{len(parts.probe):,} questions to choose heads, {len(parts.train):,} to train them, "
             f"{len(parts.monitor):,} to judge; {dropped:,} items could not be used."
         ]
+        findings: list[Finding] = []
         with faster(model, self.autocast):
             seen = [look(model, [one.orders[n] for one in parts.probe], layers) for n in (0, 1)]
             if self.other_than:
                 heads = drawn_like(model, head_sites(self.other_than), rng)
             else:
-                heads = self.choose(model, parts.probe, seen, notes)
+                heads = self.choose(model, parts.probe, seen, notes, findings)
             owned = {site: places(model, site, keys=self.keys) for site in heads}
-            tensors = self._tuned(model, parts, layers, owned, rng, notes)
-        tensors["attention"] = torch.stack([one.attention.mean(0) for one in seen]).float()
-        return Fitted(tensors, tuple(notes))
+            tensors = self._tuned(model, parts, layers, owned, rng, notes, findings)
+        attention = torch.stack([one.attention.mean(0) for one in seen]).float()
+        drawn = maps(list(attention), layers, heads, words_of(items))
+        return Fitted(tensors | {"attention": attention}, tuple(notes), tuple([*findings, *drawn]))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """What is added to the rows of each head that was kept."""
@@ -184,10 +199,12 @@ class HeadTuning(Mitigation):
         owned: Mapping[Site, Sequence[Place]],
         rng: np.random.Generator,
         notes: list[str],
+        findings: list[Finding],
     ) -> dict[str, Tensor]:
         """Tune the heads one by one on the model, which is then as it was; what is to be added to their rows."""
         import torch
 
+        from evenhand.mitigate import _nasa_findings
         from evenhand.mitigate._kept import as_it_was
         from evenhand.mitigate._nasa_rows import Rows
         from evenhand.mitigate._nasa_watch import watch
@@ -209,6 +226,7 @@ class HeadTuning(Mitigation):
                     break
             seconds = (perf_counter() - began) / len(tried)
             after = every.values()
+        findings.append(_nasa_findings.tried(bench.table))
         notes.append(
             f"Monitor after: {bench.watched.said()}; {len(bench.kept)} of {len(tried)} heads were kept, "
             f"{seconds:.1f} seconds for each that was tried."

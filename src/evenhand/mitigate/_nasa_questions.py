@@ -109,6 +109,15 @@ def read(model: Model, items: Sequence[Item], *, chat: bool, method: str) -> tup
     return kept, dropped
 
 
+def words_of(items: Sequence[Item]) -> tuple[str, str]:
+    """The words for yes and for no of the first item that has both, for a reader."""
+    for item in items:
+        request = item.requests[0] if item.requests else None
+        if isinstance(request, Choose) and first_forms(request.options) < len(request.options):
+            return request.options[0].strip(), request.options[first_forms(request.options)].strip()
+    return "yes", "no"
+
+
 def first_forms(options: Sequence[str]) -> int:
     """How many options are forms of the first answer: those that are spelt like the first one but for capitals."""
     first = options[0].strip().lower()

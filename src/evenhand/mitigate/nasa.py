@@ -16,6 +16,7 @@ from evenhand.mitigate._nasa import Bench, HeadTuning, Optimiser
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evenhand.core.record import Finding
     from evenhand.mitigate._nasa_forward import Seen
     from evenhand.mitigate._nasa_questions import Question
     from evenhand.mitigate._nasa_rows import Rows
@@ -87,7 +88,9 @@ class Nasa(HeadTuning):
         """The chosen order, or both."""
         return {"yes_first": (0,), "no_first": (1,), "both": (0, 1)}[self.order]
 
-    def choose(self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str]) -> list[Site]:
+    def choose(
+        self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str], findings: list[Finding]
+    ) -> list[Site]:
         """Heads that attend to no in nearly all questions, the most negative first."""
         import torch
 
@@ -141,6 +144,7 @@ class Nasa(HeadTuning):
             f"{site}: {made.steps} steps, NAS {was:+.3f} -> {bench.attention(now, site)[0]:+.3f}, {now.said()}: "
             f"{verdict}."
         )
+        bench.tell(site, now, str(made.steps), harm)
         if harm:
             rows.write(start)
             return True

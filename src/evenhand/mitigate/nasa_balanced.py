@@ -17,6 +17,7 @@ from evenhand.mitigate._nasa import Bench, HeadTuning
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evenhand.core.record import Finding
     from evenhand.mitigate._nasa_forward import Seen
     from evenhand.mitigate._nasa_questions import Question
     from evenhand.mitigate._nasa_rows import Rows
@@ -73,11 +74,14 @@ class NasaBalanced(HeadTuning):
         """Both."""
         return (0, 1)
 
-    def choose(self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str]) -> list[Site]:
+    def choose(
+        self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str], findings: list[Finding]
+    ) -> list[Site]:
         """The given heads, or those that push most towards the word that is said too often."""
         import torch
 
-        from evenhand.mitigate._nasa_forward import pushes
+        from evenhand.mitigate._nasa_findings import heads_map
+        from evenhand.mitigate._nasa_forward import layers_of, pushes
 
         if self.heads:
             known = set(head_sites(self.heads))
@@ -97,8 +101,10 @@ class NasaBalanced(HeadTuning):
             raise UsageError(f"{self.name}: no head of {model.name} pushes the answers. Name heads with heads=.")
         word = "no" if sign > 0 else "yes"
         notes.append(f"Yes is said to {100 * said:.1f} % and right for {100 * base:.1f} %: heads that push to {word}.")
+        sites = [site for _, site in chosen]
+        findings.append(heads_map("Push of the heads to no", found, layers_of(model), sites, unit="nats"))
         notes.append(f"Pushes (nats): {', '.join(f'{site} {push:+.3f}' for push, site in chosen)}.")
-        return [site for _, site in chosen]
+        return sites
 
     def objective(self, bench: Bench, questions: Sequence[Question], site: Site) -> Tensor:
         """Cross-entropy of the right word in both orders, and the squared difference of the orders."""
@@ -118,6 +124,7 @@ class NasaBalanced(HeadTuning):
         self.steps_of(bench, site, rows, self.steps)
         moved = [leaf.detach() - value.float() for leaf, value in zip(rows.leaves, start, strict=True)]
         said: list[str] = []
+        harm, now, scale = "", bench.watched, 1.0
         for scale in (self.shrink**n for n in range(self.tries)):
             rows.write([value.float() + scale * step for value, step in zip(start, moved, strict=True)])
             now = watch(bench.model, bench.parts.monitor, self.trained_orders(), bench.layers)
@@ -127,12 +134,14 @@ class NasaBalanced(HeadTuning):
                 f"kappa {now.kappa:.2f}: {f'not better ({harm})' if harm else 'kept'}"
             )
             if not harm:
-                bench.watched = now
-                bench.kept.append(site)
                 break
-        else:
+        bench.tell(site, now, f"{self.steps}, {scale:.2g} of their length", harm)
+        if harm:
             rows.write(start)
             said.append("rolled back")
+        else:
+            bench.watched = now
+            bench.kept.append(site)
         bench.notes.append(f"{site}: {'; '.join(said)}.")
         return True
 

@@ -17,7 +17,7 @@ from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._folder import check
 from evenhand.measure._plan import Chat
 from evenhand.measure._run import Progress
-from evenhand.prove import _arms, _ledger
+from evenhand.prove import _arms, _ledger, _reliability
 from evenhand.prove._arms import BEFORE, Candidate, Measured, Settings
 from evenhand.prove._compare import Paired, guarded, outcomes, pair, primary
 from evenhand.prove._examples import continuations, telling
@@ -168,6 +168,7 @@ def compared(
         grid=tuple(grid),
         examples=_examples(pairs, runs, ours[0], tests),
         continuations=_continuations(model, candidates),
+        findings=_reliability.curves(pairs, {method.method.name: ours, "shams": shams}),
         data=runs[BEFORE].record.data,
         no_sham=cls.no_sham if not shams else "",
         notes=tuple([*notes, *_notes(pairs, looked)]),

@@ -1,0 +1,267 @@
+"""NASA on `smollm2`: the paper's form, the variant in both orders, random heads, and one constant per order.
+
+    python benchmarks/nasa.py [--row NAME] [--publish]
+
+A row is one arm with one seed: fitted on StrategyQA's training questions of the fold 'fit', tested on 1,070 questions
+of the fold 'test' that nothing was fitted or chosen on (StrategyQA, both parts, and BoolQ with passages of at most 70
+words), each in both orders. `random heads` is the sham of `nasa_balanced`: the same tuning on as many heads drawn at
+random. `logit_offset` adds one constant per order, fitted on the same questions. Ability: samples of ARC and MMLU.
+`together` compares them all, the seeds by their mean, and proves `nasa_balanced` against its shams and the constant.
+Settings are the methods' defaults, chosen on the fold 'choose'. All in bfloat16, fits too. `--publish` writes what the
+documentation shows to docs/results/nasa.json.
+
+Everything that is done is kept and gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+import evenhand as eh
+import ledger
+from evenhand.core import registry
+from evenhand.core.trial import Outcome
+from evenhand.measure._benchmark import Benchmark, Loaded
+from evenhand.measure._numbers import metrics_of
+from evenhand.measure._plan import configured
+from evenhand.measure.yes_no import ORDERS, YesNo
+from evenhand.mitigate._mitigation import Mitigation
+from evenhand.model import Model, Patch
+from evenhand.prove import _arms
+from evenhand.prove._arms import BEFORE, Measured, Settings
+from evenhand.prove._compare import Paired, outcome, pair
+from evenhand.prove._reliability import bins
+from evenhand.prove._tests import Tests, tests_of
+
+SEEDS = (0, 1, 2)
+OURS, PAPERS, SHAM, OFFSET = "nasa_balanced", "nasa", "random heads", "logit_offset"
+ROWS = [
+    BEFORE,
+    *(f"{name}, seed {SEEDS[0]}" for name in (OURS, SHAM)),
+    OFFSET,
+    f"{PAPERS}, seed {SEEDS[0]}",
+    *(f"{name}, seed {seed}" for seed in SEEDS[1:] for name in (OURS, SHAM, PAPERS)),
+    "together",
+]
+PASSAGE_WORDS = 70
+"""BoolQ has 383 questions of the fold 'test' whose passage is no longer; 1,070 questions in all."""
+DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
+LIMITS = {"arc": 200, "mmlu": 200}
+GUARDS = ("arc.accuracy_norm>=-1", "mmlu.accuracy>=-1")
+SETTINGS = Settings("auto", 0, 0.95, 2000, True, "", None)
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "nasa.json"
+
+
+class HeldOut(YesNo):
+    """Questions of several sets together; the set is their category."""
+
+    name: ClassVar[str] = YesNo.name
+    sets: tuple[Literal["strategyqa_train", "strategyqa", "boolq"], ...] = ("strategyqa_train", "strategyqa", "boolq")
+
+    def load(self) -> Loaded:
+        """All sets, one after the other."""
+        parts = [(name, YesNo(questions=name, passage_words=self.passage_words).load()) for name in self.sets]
+        items = tuple(
+            replace(item, groups={**item.groups, "category": name.removesuffix("_train")})
+            for name, part in parts
+            for item in part.items
+        )
+        return Loaded(items, tuple(use for _, part in parts for use in part.data), parts[0][1].notes[:1])
+
+
+def battery() -> list[Benchmark]:
+    """What all arms are measured on."""
+    return [HeldOut(passage_words=PASSAGE_WORDS), configured("arc", {}), configured("mmlu", {})]
+
+
+def tests() -> Tests:
+    """The battery with folds, samples and primary numbers."""
+    return tests_of(registry.get("mitigations", OURS), None, battery(), GUARDS, LIMITS, {"yes_no"})
+
+
+def measure(row: str, folder: Path) -> ledger.Json:
+    """One row."""
+    model = eh.Model.load("smollm2", dtype=DTYPE)
+    if row == "together":
+        return together(model, folder)
+    patch = None if row == BEFORE else patch_of(row, model, folder)
+    ledger.note(f"{row}: measuring")
+    found = _arms.run(model, row, patch, tests(), SETTINGS, folder)
+    numbers = {f"{one.benchmark}.{one.metric}": one.value for one in found.record.estimates if not one.by}
+    told = {} if patch is None else {"seconds_fit": patch.provenance.seconds, "notes": list(patch.provenance.notes)}
+    return {"numbers": numbers, "seconds": found.record.seconds, **told}
+
+
+def patch_of(row: str, model: Model, folder: Path) -> Patch:
+    """The patch of an arm, fitted if it is not there."""
+    place = folder / "patches" / _arms.slug(row)
+    if (place / "patch.json").exists():
+        return Patch.load(place)
+    name, _, told = row.partition(", seed ")
+    seed = int(told or 0)
+    items = eh.items(configured("yes_no", {"questions": "strategyqa_train"}), fold="fit").items
+    method: Mitigation
+    if name == SHAM:
+        own = patch_of(f"{OURS}, seed {seed}", model, folder)
+        (sham,) = own.method.shams(items, own.tensors, np.random.default_rng([seed, 0, 1]))
+        method = sham.method
+    else:
+        method = registry.get(registry.kind_of(name), name)()
+    ledger.note(f"{row}: fitting")
+    drawn = seed + 1000 * (name == SHAM)
+    patch = eh.fit(model, method, items, seed=drawn, benchmark="yes_no", fold="fit", sham=SHAM if name == SHAM else "")
+    patch.save(place)
+    return patch
+
+
+def arms() -> dict[str, list[str]]:
+    """Groups of arms: the seeds of one method."""
+    seeded = {name: [f"{name}, seed {seed}" for seed in SEEDS] for name in (OURS, PAPERS, SHAM)}
+    return {**seeded, OFFSET: [OFFSET]}
+
+
+def together(model: Model, folder: Path) -> ledger.Json:
+    """All arms compared on the same items; nothing is measured again."""
+    plan, groups = tests(), arms()
+    runs: dict[str, Measured] = {BEFORE: _arms.run(model, BEFORE, None, plan, SETTINGS, folder)}
+    patches: dict[str, Patch] = {}
+    for row in (row for found in groups.values() for row in found):
+        patches[row] = patch_of(row, model, folder)
+        runs[row] = _arms.run(model, row, patches[row], plan, SETTINGS, folder)
+    pairs = {one.name: pair(one, runs) for one in plan.benchmarks}
+    tables = pairs["yes_no"].tables
+    return {
+        "groups": {name: compared(pairs, rows, groups[SHAM], plan) for name, rows in groups.items()},
+        "curves": {
+            name: {order: bins([tables[row] for row in rows], n) for n, order in enumerate(ORDERS)}
+            for name, rows in {BEFORE: [BEFORE], **groups}.items()
+        },
+        "heads": {row: heads(patch) for row, patch in patches.items() if row != OFFSET},
+        "proof": proved(model, patches, groups, folder),
+        "items": {name: len(next(iter(of.tables.values()))) for name, of in pairs.items()},
+        "base": {
+            of: float(np.mean(tables[BEFORE]["truth"][_of(tables[BEFORE], of)])) for of in ("strategyqa", "boolq")
+        },
+    }
+
+
+def compared(pairs: Mapping[str, Paired], rows: Sequence[str], shams: Sequence[str], plan: Tests) -> list[ledger.Json]:
+    """Every number of a group, whole, by order and by question set; the mean of the seeds and each seed."""
+    slices = {"yes_no": [{}, *({"order": one} for one in ORDERS), {"category": "strategyqa"}, {"category": "boolq"}]}
+    against = () if rows == shams else shams
+    found = []
+    for name, paired in pairs.items():
+        for metric in metrics_of(paired.benchmark):
+            for by in slices.get(name, [{}]):
+                if metric.name == "order_kappa" and "order" in by:
+                    continue
+                given = (metric, by, "other", SETTINGS)
+                one = outcome(paired, rows, against if not by else (), *given, name=rows[0])
+                each = [outcome(paired, [row], (), *given, name=row).change.after for row in rows]
+                found.append(number(one) | {"each": each})
+    return found
+
+
+def number(one: Outcome) -> ledger.Json:
+    """A number before and after, with the interval of its change and of what is beyond the random heads."""
+    change, beyond = one.change, one.beyond_sham
+    return {
+        "name": f"{change.benchmark}.{change.metric}",
+        "by": dict(change.by),
+        "before": change.before,
+        "after": change.after,
+        "change": change.value,
+        "low": change.low,
+        "high": change.high,
+        "ideal": change.ideal,
+        "unit": change.unit,
+        "beyond": None if beyond is None else [beyond.value, beyond.low, beyond.high],
+    }
+
+
+def heads(patch: Patch) -> ledger.Json:
+    """Which heads were tried and kept."""
+    return {which: patch.tensors[which].tolist() for which in ("tried", "kept")}
+
+
+def proved(model: Model, patches: Mapping[str, Patch], groups: Mapping[str, list[str]], folder: Path) -> ledger.Json:
+    """The verdict on `nasa_balanced`, from copies of what was measured."""
+    out = folder / "proof"
+    names = {row: f"{OURS} (seed {patches[row].provenance.seed})" for row in groups[OURS]}
+    names |= {row: f"sham: {SHAM} (seed {patches[row].provenance.seed})" for row in groups[SHAM]}
+    for row, name in {BEFORE: BEFORE, **names, OFFSET: OFFSET}.items():
+        target = out / "measured" / _arms.slug(name)
+        if not target.exists():
+            shutil.copytree(folder / "measured" / _arms.slug(row), target)
+    trial = eh.prove(
+        model,
+        [patches[row] for row in groups[OURS]],
+        shams=[patches[row] for row in groups[SHAM]],
+        rivals=[patches[OFFSET]],
+        test_on=battery(),
+        guards=GUARDS,
+        limit=LIMITS,
+        draws=SETTINGS.draws,
+        out=out,
+        resume=True,
+    )
+    return {
+        "verdict": trial.judgement.verdict.value,
+        "why": trial.judgement.why,
+        "by_seed": [[one.seed, one.verdict.value] for one in trial.by_seed],
+        "guards": [{"rule": one.rule, "state": one.state, "arm": one.arm} for one in trial.guard_outcomes],
+        "settings": dict(trial.settings),
+        "weights": trial.model.weights,
+    }
+
+
+def _of(table: Any, category: str) -> Any:
+    return np.array([one == category for one in table.groups["category"]])
+
+
+def cells(entry: ledger.Json) -> dict[str, str]:
+    """A result as the cells of a table."""
+    result, shown = entry["result"], {"row": entry["row"]}
+    if entry["row"] == "together":
+        return shown | {"verdict": result["proof"]["verdict"]}
+    for name in ("yes_rate_gap", "order_kappa", "ece_width", "auc"):
+        value = result["numbers"][f"yes_no.{name}"]
+        shown[name] = "" if value is None else f"{value:.3f}"
+    return shown | {"seconds to fit": f"{result.get('seconds_fit', 0):.0f}"}
+
+
+def main() -> None:
+    """Command line."""
+    parser = ledger.parser(__doc__, ROWS)
+    parser.add_argument("--publish", action="store_true", help="write docs/results/nasa.json from what is stored")
+    options = parser.parse_args()
+    book = ledger.Ledger("nasa", options.out)
+    if options.publish:
+        found = {entry["row"]: entry for entry in book.newest()}
+        stored = [
+            {"row": row, "machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found
+        ]
+        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        return
+    if options.table:
+        ledger.say(ledger.table(book.newest(), cells))
+        return
+
+    def settings(row: str) -> ledger.Json:
+        used = {name: registry.get("mitigations", name)().model_dump(mode="json") for name in (OURS, PAPERS)}
+        told = {"passage_words": PASSAGE_WORDS, "limits": LIMITS, "dtype": DTYPE}
+        return told if row in (BEFORE, OFFSET) else told | used
+
+    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, options.out / book.name), cells)
+
+
+if __name__ == "__main__":
+    main()
