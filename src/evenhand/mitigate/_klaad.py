@@ -13,9 +13,10 @@ from evenhand.core.errors import UsageError
 from evenhand.core.items import Item
 from evenhand.core.sites import FINAL
 from evenhand.mitigate import _klaad_terms as terms
+from evenhand.mitigate import _klaad_view as view
 from evenhand.mitigate._mitigation import Fitted
 from evenhand.mitigate._sentences import drawn
-from evenhand.mitigate._train import Batch, Trained, train
+from evenhand.mitigate._train import Batch, Trained, train, weight_edits
 from evenhand.mitigate._triplets import Places, Triplet, corresponding, triplet
 
 if TYPE_CHECKING:
@@ -128,15 +129,17 @@ def learn(objective: Objective, found: Sequence[Triplet], rng: np.random.Generat
     """
     if not any(objective.weights.values()):
         raise UsageError(f"{objective.settings.name}: every term has weight 0. Give one of them a weight.")
-    texts = texts_of(found, objective.settings)
-    trained = train(objective.model, texts, objective, objective.settings, seed=int(rng.integers(2**31)))
-    tensors = dict(trained.tensors)
-    for name in trained.steps[0].terms if trained.steps else ():
-        tensors[f"history:{name}"] = torch.tensor([step.terms[name] for step in trained.steps])
-    notes = [*trained.notes, _made_of(trained, objective.weights)]
+    model, settings = objective.model, objective.settings
+    texts = texts_of(found, settings)
+    before = view.attention_of(model, texts, settings)
+    trained = train(model, texts, objective, settings, seed=int(rng.integers(2**31)))
+    with model.install(weight_edits(trained.tensors, settings.amount)):
+        after = view.attention_of(model, texts, settings)
+    notes = [*trained.notes, _made_of(trained, objective.weights), *filter(None, [view.told(before, after)])]
     if objective.unread():
         notes.append(f"{objective.unread():,} twins have no two corresponding tokens: no attention is compared there.")
-    return Fitted(tensors, tuple(notes))
+    tensors = {**trained.tensors, **view.terms_of(trained.steps)}
+    return Fitted(tensors, tuple(notes), view.findings(before, after, trained.steps))
 
 
 def _made_of(trained: Trained, weights: Mapping[str, float]) -> str:

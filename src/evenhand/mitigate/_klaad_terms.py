@@ -37,40 +37,58 @@ def attention_gap(
 ) -> Tensor:
     """How differently the twins attend: KL(anti-stereotype || stereotype), mean over heads and queries but the first.
 
-    The weights of a query over the corresponding tokens up to itself are brought to sum 1, or, with `paper_softmax`,
-    put through a softmax.
-
     Args:
         weights: [2 B, H, R, Lk], of the kept queries.
         kept: B pairs of places, see `corresponding`; R is the largest number of them.
         heads: mean = the heads' weights are averaged first.
-        paper_softmax: see above.
+        paper_softmax: see `compared`.
         teacher: the twin that gets no gradient.
 
     Returns:
         float32 [B]; 0 for twins with fewer than two corresponding tokens.
     """
-    count, rows, device = len(kept), weights.shape[2], weights.device
+    stereotype, anti = compared(weights, kept, heads=heads, paper_softmax=paper_softmax)
+    if teacher == "stereotype":
+        stereotype = stereotype.detach()
+    elif teacher == "anti-stereotype":
+        anti = anti.detach()
+    return by_head(stereotype, anti, kept).mean(1)
+
+
+def compared(weights: Tensor, kept: Sequence[Places], *, heads: Heads, paper_softmax: bool) -> tuple[Tensor, Tensor]:
+    """Attention over the corresponding tokens, of the stereotypes and of their opposites: float32 [B, H, R, R] each.
+
+    The weights of a query over the corresponding tokens up to itself are brought to sum 1, or, with `paper_softmax`,
+    put through a softmax.
+    """
+    rows, device = weights.shape[2], weights.device
     columns = padded([first for first, _ in kept] + [second for _, second in kept], rows, device)
     weights = weights.float().gather(3, columns[:, None, None].expand(-1, weights.shape[1], rows, -1))
     if heads == "mean":
         weights = weights.mean(1, keepdim=True)
-    size = torch.tensor([len(first) for first, _ in kept], device=device)
     place = torch.arange(rows, device=device)
-    seen = (place[None, :, None] >= place) & (place < size[:, None])[:, None]  # [B, R, R]
+    seen = (place[None, :, None] >= place) & (place < _sizes(kept, device)[:, None])[:, None]  # [B, R, R]
     seen = seen.repeat(2, 1, 1)[:, None]
     if paper_softmax:
         made = weights.masked_fill(~seen, torch.finfo(weights.dtype).min).softmax(-1)
     else:
         held = (weights + TINY) * seen
         made = held / held.sum(-1, keepdim=True).clamp_min(TINY)
-    stereotype, anti = made[:count], made[count:]
-    if teacher == "stereotype":
-        stereotype = stereotype.detach()
-    elif teacher == "anti-stereotype":
-        anti = anti.detach()
+    stereotype, anti = made.chunk(2)
+    return stereotype, anti
+
+
+def by_head(stereotype: Tensor, anti: Tensor, kept: Sequence[Places]) -> Tensor:
+    """KL(anti || stereotype) of what `compared` gives, mean over queries but the first: [B, H]."""
     gaps = (anti * (anti.clamp_min(1e-30).log() - stereotype.clamp_min(1e-30).log())).sum(-1)  # [B, H, R]
-    return mean_over(gaps.mean(1), (place >= 1) & (place < size[:, None]))
+    place, size = torch.arange(gaps.shape[2], device=gaps.device), _sizes(kept, gaps.device)
+    wanted = ((place >= 1) & (place < size[:, None])).to(gaps.dtype)[:, None]
+    return (gaps * wanted).sum(-1) / wanted.sum(-1).clamp_min(1)
+
+
+def _sizes(kept: Sequence[Places], device: torch.device) -> Tensor:
+    """How many corresponding tokens each pair has."""
+    return torch.tensor([len(first) for first, _ in kept], device=device)
 
 
 def padded(places: Sequence[Sequence[int]], length: int, device: torch.device) -> Tensor:

@@ -151,6 +151,11 @@ def encoded(model: Model, texts: Sequence[tuple[str, ...]], length: int) -> list
     ]
 
 
+def batched(examples: Sequence[_Example], device: str) -> Batch:
+    """Encoded examples as the batch of one forward pass."""
+    return Batch(**{name: tensor.to(device) for name, tensor in _collated(examples).items()})
+
+
 def _collated(examples: Sequence[_Example]) -> dict[str, Tensor]:
     """Rows padded on the right: the first text of every example, then the second of every example, ..."""
     rows = [torch.tensor(ids) for same in zip(*(texts for _, texts in examples), strict=True) for ids in same]
