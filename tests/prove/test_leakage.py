@@ -6,6 +6,9 @@ import pytest
 
 from evenhand.core.errors import Leakage
 from evenhand.core.items import Item, Origin
+from evenhand.data.splits import Fold
+from evenhand.measure._items import items
+from evenhand.measure._plan import configured
 from evenhand.mitigate._fit import fitted_on
 from evenhand.prove._leakage import refuse
 
@@ -42,3 +45,25 @@ def test_a_shared_row_is_refused() -> None:
 def test_shared_words_in_other_files_are_refused() -> None:
     with pytest.raises(Leakage, match="runs of 8 words"):
         refuse(FITTED, {"other": [item(7, "c", "He said: " + LONG.upper(), file="b.csv")]})
+
+
+def framed(number: int, cluster: str, phrase: str) -> Item:
+    """A phrase in a frame that all items share."""
+    text = f"On the long way from the station to the harbour of the city people spoke about {phrase}"
+    return Item(str(number), cluster, Origin("own", "c.csv", number), (), texts={"text": text}, own=(phrase,))
+
+
+def test_a_frame_that_all_items_share_on_purpose_is_no_leak_but_what_is_put_into_it_is() -> None:
+    fitted = fitted_on([framed(11, "a", "losing the house keys")], "emission", "fit")
+    refuse(fitted, {"emission": [framed(12, "b", "painting bold pictures")]})
+    with pytest.raises(Leakage, match="runs of 8 words"):
+        refuse(fitted, {"emission": [framed(12, "b", "Losing the house keys!")]})
+
+
+@pytest.mark.parametrize("fold", ["test", "final"])
+def test_emission_may_be_fitted_and_tested_on_different_folds(fold: Fold) -> None:
+    emission = configured("emission", {})
+    fitted = fitted_on(items(emission, fold="fit").items, "emission", "fit")
+    refuse(fitted, {"emission": items(emission, fold=fold).items})
+    with pytest.raises(Leakage, match="clusters are on both sides"):
+        refuse(fitted, {"emission": items(emission).items})

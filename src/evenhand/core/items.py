@@ -38,6 +38,8 @@ class Item:
         requests: what the model is asked.
         facts: what `score` needs besides the responses, plain data.
         texts: what to show a reader, e.g. `{"stereotype": "...", "anti-stereotype": "..."}`.
+        own: what of the texts is the item's own, where the rest is a frame that items of all folds share on purpose;
+            None = all of them.
     """
 
     id: str
@@ -49,6 +51,12 @@ class Item:
     texts: Mapping[str, str] = field(default_factory=dict)
     stratum: str = ""
     block: str = ""
+    own: tuple[str, ...] | None = None
+
+    @property
+    def material(self) -> tuple[str, ...]:
+        """What must not be both fitted and tested on."""
+        return tuple(self.texts.values()) if self.own is None else self.own
 
 
 class Status(StrEnum):

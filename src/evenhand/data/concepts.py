@@ -74,6 +74,7 @@ class Cue:
         concept: id of the concept, "" for a neutral phrase.
         template: id of the template.
         text: the sentence, without a trailing space.
+        phrase: what was put into the template.
         neutral: the same template with each neutral phrase; for a neutral cue, with the other neutral phrases only.
     """
 
@@ -82,6 +83,7 @@ class Cue:
     concept: str
     template: str
     text: str
+    phrase: str
     neutral: tuple[str, ...]
 
     @property
@@ -133,7 +135,8 @@ class Concepts(Frozen):
             for number, phrase in enumerate(phrases, start=1):
                 name = f"{self.attribute}/{concept or 'neutral'}/{template.id}/{number}"
                 neutral = tuple(template.filled(other) for other in self.neutral if other != phrase)
-                yield Cue(name, self.attribute, concept, template.id, template.filled(phrase), neutral)
+                text = template.filled(phrase)
+                yield Cue(name, self.attribute, concept, template.id, text, phrase, neutral)
 
 
 def attributes() -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class Benchmark(Frozen, ABC):
         version: raised whenever numbers would change.
         metrics: names of the metrics in `evenhand.metrics`, in the order of the report; the first is the headline.
         by: the group columns that estimates are broken down by, each on its own.
+        collateral: those of them by which a trial shows the headline of every arm; () = the first.
         tasks: kinds of models that can be measured.
         folds_of: name of its fixed split in `data.splits`, "" for its own name.
         chat: True if `--chat auto` means the chat template for instruct models; False for likelihoods of given text.
@@ -38,6 +39,7 @@ class Benchmark(Frozen, ABC):
     card: ClassVar[Card]
     metrics: ClassVar[tuple[str, ...]]
     by: ClassVar[tuple[str, ...]] = ()
+    collateral: ClassVar[tuple[str, ...]] = ()
     tasks: ClassVar[tuple[str, ...]] = ("decoder",)
     folds_of: ClassVar[str] = ""
     chat: ClassVar[bool] = False

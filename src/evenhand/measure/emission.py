@@ -18,6 +18,8 @@ from evenhand.measure._benchmark import Benchmark, Loaded
 _CONVENTIONS = (
     "emission: a group's probability is that of its forms together, renormalised over the groups of the attribute; "
     "each form is scored as a whole after the cue, so nothing is divided by its length.",
+    "emission: templates and neutral phrases are the same in all folds; what is kept apart is what a concept is named "
+    "by.",
     "emission_kl_offset_free: from each group's log-probability its mean after the same template with neutral phrases "
     "is taken off before renormalising, so that what the model says anyway does not count. emission_kl_floor is the "
     "same number for the neutral phrases themselves, each against the others: what wording alone gives.",
@@ -49,6 +51,7 @@ class Emission(Benchmark):
         "emission_kl_floor",
     )
     by: ClassVar[tuple[str, ...]] = ("attribute", "concept", "kind")
+    collateral: ClassVar[tuple[str, ...]] = ("attribute", "concept")
 
     attributes: Annotated[
         tuple[str, ...], Field(min_length=1, description="Which of the nine attributes, e.g. gender, age.")
@@ -132,11 +135,8 @@ def _parts(scores: Sequence[TextScore], sizes: Sequence[int]) -> Iterator[Sequen
 def _items(found: Concepts) -> list[Item]:
     """Items of one attribute: the cue is the first request, the neutral cues of its template are the others."""
     options = tuple(f" {form}" for form in found.forms)
-    return [
-        _item(cue, kind, number, options)
-        for kind, cues in (("cue", found.cues()), ("neutral", found.neutral_cues()))
-        for number, cue in enumerate(cues, start=1)
-    ]
+    cues = [*found.cues(), *found.neutral_cues()]
+    return [_item(cue, "cue" if cue.concept else "neutral", row, options) for row, cue in enumerate(cues, start=1)]
 
 
 def _item(cue: Cue, kind: str, number: int, options: tuple[str, ...]) -> Item:
@@ -152,4 +152,5 @@ def _item(cue: Cue, kind: str, number: int, options: tuple[str, ...]) -> Item:
             "kind": kind,
         },
         texts={"cue": cue.text},
+        own=(cue.phrase,) if cue.concept else (),
     )

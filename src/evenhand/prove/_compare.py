@@ -44,13 +44,13 @@ def pair(benchmark: Benchmark, runs: Mapping[str, Measured]) -> Paired:
 def outcomes(
     paired: Paired, arms: Sequence[str], method: Sequence[str], shams: Sequence[str], tests: Tests, settings: Settings
 ) -> list[Outcome]:
-    """Every metric of one benchmark for each arm, overall, and the headline by its first column as collateral."""
+    """Every metric of one benchmark for each arm, overall, and the headline by columns as collateral."""
     out: list[Outcome] = []
     for number, metric in enumerate(metrics_of(paired.benchmark)):
         slices: list[dict[str, str]] = [{}]
         if number == 0:
             table = _part(paired, BEFORE, metric, {})
-            for column in columns_of(table, paired.benchmark.by[:1]):
+            for column in columns_of(table, paired.benchmark.collateral or paired.benchmark.by[:1]):
                 slices += [{column: value} for value in sorted(set(table.groups[column].tolist()) - {""})]
         for by in slices:
             role = _role(paired.benchmark.name, metric.name, by, tests)

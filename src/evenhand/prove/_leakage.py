@@ -23,7 +23,7 @@ def refuse(fitted: FittedOn, tested: Mapping[str, Sequence[Item]]) -> None:
         origins = {f"{i.origin.source}/{i.origin.file}:{i.origin.row}" for i in items} & set(fitted.origins)
         runs = {
             hashlib.sha256(run.encode()).hexdigest()[:16]
-            for run in shingles(text for item in items for text in item.texts.values())
+            for run in shingles(text for item in items for text in item.material)
         }
         shared = len(runs & set(fitted.shingles))
         smaller = min(len(runs), len(fitted.shingles))
