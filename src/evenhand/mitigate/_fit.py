@@ -80,7 +80,7 @@ def fit(
 
 def fitted_on(items: Sequence[Item], benchmark: str, fold: str) -> FittedOn:
     """What is remembered of the items, so that nothing is tested on them."""
-    runs = shingles(text for item in items for text in item.texts.values())
+    runs = shingles(text for item in items for text in item.material)
     return FittedOn(
         benchmark=benchmark,
         fold=fold,
