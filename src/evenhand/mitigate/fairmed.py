@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from pydantic import Field
 from evenhand.core.edits import ActivationEdit
 from evenhand.core.errors import UnsupportedSite
 from evenhand.core.items import Item
-from evenhand.core.record import Card
+from evenhand.core.record import Card, Curve, Series
 from evenhand.core.sites import Part, Site
 from evenhand.mitigate import _fairmed_prober as prober
 from evenhand.mitigate._fairmed_cues import Cues, read
@@ -139,7 +140,12 @@ class Fairmed(Mitigation):
             if self.without == "direction":
                 signs = rng.choice([-1.0, 1.0], mean.shape[1])
                 tensors[f"{name}.random"] = torch.from_numpy(signs).float()
-        return Fitted({name: one.contiguous() for name, one in tensors.items()}, _said(found, sites, f1, best))
+        chosen = [sites[number] for number in best.tolist()]
+        curve = by_layer(
+            "Macro-F1 of the probers on concepts that they had not seen", "macro-F1", found, sites, f1, chosen
+        )
+        kept = {name: one.contiguous() for name, one in tensors.items()}
+        return Fitted(kept, _said(found, sites, f1, best), (curve,))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """The neutraliser at each chosen layer, in the order of the layers."""
@@ -200,6 +206,26 @@ def sites_of(model: Model, layers: Sequence[int], method: str, part: Part = Part
             f"{'no ' + str(lacking[0]) if lacking else 'none that can be told apart'}. It has {len(found)} such layers."
         )
     return wanted
+
+
+def by_layer(
+    title: str, unit: str, found: Sequence[Cues], sites: Sequence[Site], values: Tensor, chosen: Sequence[Site]
+) -> Curve:
+    """A line over the layers for each attribute; `values` is [attributes, sites]."""
+    layers = tuple(float(site.layer) for site in sites)
+    rows = zip(found, values.tolist(), strict=True)
+    return Curve(
+        title=title,
+        x="layer",
+        y=unit,
+        series=tuple(
+            Series(name=cues.attribute, x=layers, y=tuple(round(y, 4) if isfinite(y) else None for y in row))
+            for cues, row in rows
+        ),
+        apart=True,
+        chosen=tuple(float(site.layer) for site in chosen),
+        note="Filled: the layers that are changed.",
+    )
 
 
 def _joined(trained: Sequence[prober.Probers], place: int) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from evenhand.mitigate import _fairmed_linear as linear
 from evenhand.mitigate._fairmed_cues import Cues, read
 from evenhand.mitigate._fairmed_gradient import Places, mean_gradients, openings
 from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
-from evenhand.mitigate.fairmed import sites_of
+from evenhand.mitigate.fairmed import by_layer, sites_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,7 +132,9 @@ class FairmedCausal(Mitigation):
             tensors |= self._gates(model, found, seen, chosen, rng)
         tensors["explained"] = scores
         kept = {name: tensor.float().contiguous() for name, tensor in tensors.items()}
-        return Fitted(kept, _said(found, sites, scores, chosen))
+        title = "Share of the variance of the log-odds that a layer tells of new concepts"
+        curve = by_layer(title, "share of the variance", found, sites, scores, chosen)
+        return Fitted(kept, _said(found, sites, scores, chosen), (curve,))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """The shift at each chosen layer, in the order of the layers."""
