@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -32,16 +32,26 @@ def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
         handle.remove()
 
 
-def reference_states(hf: PreTrainedModel, ids: tuple[int, ...]) -> Tensor:
-    """Last hidden states [R, D] of a sequence of token ids, as the vocabulary head reads them."""
+def reference_states(hf: PreTrainedModel, ids: tuple[int, ...], *, grad: bool = False) -> Tensor:
+    """Last hidden states of a sequence of token ids, as the vocabulary head reads them.
+
+    Args:
+        hf: the model.
+        ids: R of them.
+        grad: keep the states in the graph, for training.
+
+    Returns:
+        [R, D].
+    """
     from evenhand.model.packed import input_device
 
     caught: list[Tensor] = []
     head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
-    handle = head.register_forward_pre_hook(lambda _, given: caught.append(given[0].detach()))
+    handle = head.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     try:
-        with torch.inference_mode():
-            hf(input_ids=torch.tensor([ids], device=input_device(hf)))
+        with nullcontext() if grad else torch.inference_mode():
+            hf(input_ids=torch.tensor([ids], device=input_device(hf)), use_cache=False)
     finally:
         handle.remove()
-    return caught[0][0].clone()
+    states = caught[0].reshape(len(ids), -1)  # some models hand over all texts' tokens in one row
+    return states if grad else states.detach().clone()

@@ -1,0 +1,165 @@
+"""CrAWD in training and in use: the same block behind the same head, once with and once without a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from evenhand.core.edits import BranchEdit
+from evenhand.core.errors import UsageError
+from evenhand.core.record import Curve, Map, Series
+from evenhand.mitigate import _crawd_reference as references
+from evenhand.mitigate._crawd_block import Block, Decay, Sizes
+from evenhand.mitigate._crawd_reference import Reference
+from evenhand.mitigate._mitigation import Fitted
+from evenhand.mitigate._train import Batch, Step, next_token_loss, train, weight_edits
+from evenhand.model.edits.branch import branch, reference_states
+
+if TYPE_CHECKING:
+    from evenhand.mitigate.crawd import Crawd
+    from evenhand.model import Model
+
+PROMPT = "The nurse told the engineer that"
+"""A text of our own whose attention to the reference is shown."""
+
+
+def learn(model: Model, settings: Crawd, texts: Sequence[str], seed: int) -> Fitted:
+    """Train adapters and block together on the texts.
+
+    Tensors: those of the adapters; `extra:NAME` of the block; `tau` [H]; `reference.before` and `reference.keys`, ids.
+
+    Raises:
+        UsageError: the hidden size cannot be divided into so many heads.
+    """
+    words = references.words_of(settings.reference, settings.words)
+    reference = references.encoded(model, words)
+    block = Block(sizes_of(model, settings), decay_of(settings), settings.attention_dropout)
+    block.begin(torch.Generator().manual_seed(seed))
+    block.to(_head(model).weight.device)
+
+    def loss(network: Any, batch: Batch) -> Mapping[str, Tensor]:
+        states = keyed(reference_states(network, (*reference.before, *reference.keys), grad=True), reference)
+
+        def add(hidden: Tensor, _: Tensor | None) -> Tensor:
+            return block(hidden.view(*batch.mask.shape, -1), states, batch.mask).view(*hidden.shape[:-1], -1)  # type: ignore[no-any-return]
+
+        with branch(network, BranchEdit(add)):
+            return next_token_loss(network, batch)
+
+    trained = train(model, [(text,) for text in texts], loss, settings, seed=seed, extra=block)
+    ids = {name: torch.tensor(getattr(reference, name), dtype=torch.long) for name in ("before", "keys")}
+    tensors = {**trained.tensors, "tau": block.tau.cpu().clone(), **{f"reference.{k}": v for k, v in ids.items()}}
+    notes = (*_said(model, settings, words, reference, block), *trained.notes)
+    return Fitted(tensors, notes, (attention_map(model, settings, tensors), _losses(trained.steps)))
+
+
+def sizes_of(model: Model, settings: Crawd) -> Sizes:
+    """The block's sizes for this model.
+
+    Raises:
+        UsageError: the hidden size cannot be divided into so many heads.
+    """
+    vocabulary, hidden = _head(model).weight.shape
+    if hidden % settings.heads:
+        fit = [n for n in range(1, hidden + 1) if hidden % n == 0 and n <= 2 * settings.heads]
+        raise UsageError(
+            f"crawd: {hidden} hidden numbers cannot be divided into {settings.heads} heads. Give heads=N with N one of "
+            f"{', '.join(map(str, fit))}."
+        )
+    return Sizes(hidden, vocabulary, settings.heads, settings.inner or hidden, settings.head_rank)
+
+
+def decay_of(settings: Crawd) -> Decay:
+    """How weights decay under these settings."""
+    return Decay(settings.top, settings.factor, settings.scope, settings.mask_from, settings.renormalise)
+
+
+def reference_of(tensors: Mapping[str, Tensor]) -> Reference:
+    """The reference of a patch."""
+    before, keys = (tuple(tensors[f"reference.{name}"].tolist()) for name in ("before", "keys"))
+    return Reference(before, keys)
+
+
+def block_of(model: Model, settings: Crawd, tensors: Mapping[str, Tensor]) -> Block:
+    """The trained block, for use."""
+    place = _head(model).weight.device
+    block = Block(sizes_of(model, settings), decay_of(settings), device="meta")
+    named = {name.removeprefix("extra:"): tensor for name, tensor in tensors.items() if name.startswith("extra:")}
+    named["tau"] = tensors["tau"]
+    block.load_state_dict({name: tensor.to(place) for name, tensor in named.items()}, assign=True)
+    return block.requires_grad_(False).eval()
+
+
+def keyed(states: Tensor, reference: Reference) -> Tensor:
+    """Those states that are keys: [before + R, D] to [R, D]."""
+    return states[len(reference.before) :]
+
+
+def branch_edit(model: Model, settings: Crawd, tensors: Mapping[str, Tensor]) -> BranchEdit:
+    """The block beside the vocabulary head; the core encodes the reference when it is installed."""
+    reference = reference_of(tensors)
+    return BranchEdit(_added(block_of(model, settings, tensors), reference), (*reference.before, *reference.keys))
+
+
+def _added(block: Block, reference: Reference) -> Callable[[Tensor, Tensor | None], Tensor]:
+    def add(hidden: Tensor, states: Tensor | None) -> Tensor:
+        """[..., D] to [..., V]."""
+        assert states is not None  # the edit has a reference
+        made: Tensor = block(hidden, keyed(states, reference))
+        return made
+
+    return add
+
+
+@torch.no_grad()
+def attention_map(model: Model, settings: Crawd, tensors: Mapping[str, Tensor], prompt: str = PROMPT) -> Map:
+    """How much each token of a prompt attends to each of the reference with the patch in place, mean over the heads."""
+    from evenhand.model.encode import Encoder
+
+    reference = reference_of(tensors)
+    opening = reference.before
+    ids = tuple(Encoder(model.tokenizer, model.hf.config).ids([prompt], special=False)[0])
+    with model.install(weight_edits(tensors)):
+        hidden = reference_states(model.hf, (*opening, *ids))[len(opening) :]
+        states = keyed(reference_states(model.hf, (*opening, *reference.keys)), reference)
+    weights = block_of(model, settings, tensors).attended(hidden, states).mean(1)
+    return Map(
+        title="Attention to the sensitive words after decay",
+        rows="token",
+        columns="sensitive token",
+        values=tuple(tuple(round(one, 4) for one in row) for row in weights.tolist()),
+        row_names=references.shown(model.tokenizer, ids),
+        column_names=references.shown(model.tokenizer, reference.keys),
+        unit="weight, mean over the heads",
+        largest=1.0,
+        note=f"The text is '{prompt}'. The weights of a token sum to 1 before decay.",
+    )
+
+
+def _losses(steps: Sequence[Step]) -> Curve:
+    values = tuple(round(step.terms["loss"], 5) for step in steps)
+    line = Series(name="loss", x=tuple(float(n) for n in range(1, len(values) + 1)), y=values)
+    return Curve(title="Loss in training", x="step", y="cross-entropy (nats per token)", series=(line,))
+
+
+def _said(model: Model, settings: Crawd, words: Sequence[str], reference: Reference, block: Block) -> tuple[str, ...]:
+    """The reference, what decays, and how large the block is."""
+    whole = sum(parameter.numel() for parameter in model.hf.parameters())
+    sizes = {name: parameter.numel() for name, parameter in block.named_parameters()}
+    attention = sum(count for name, count in sizes.items() if name.split(".")[0] in {"query", "key", "value", "output"})
+    keys, decay = len(reference.keys), decay_of(settings)
+    each = f"{decay.count(keys)} of {keys} weights" if decay.scope == "row" else f"{decay.top:g} % of a text's weights"
+    return (
+        f"Reference: {' '.join(words)} ({keys} tokens). {each} are multiplied by {decay.factor:g}.",
+        f"Added beside the model: {sum(sizes.values()):,} parameters, {sum(sizes.values()) / whole:.2%} of its own; "
+        f"attention alone {attention:,}, {attention / whole:.2%}.",
+    )
+
+
+def _head(model: Model) -> Any:
+    """The vocabulary head."""
+    head: Any = model.hf.get_output_embeddings()  # type: ignore[no-untyped-call]
+    return head
