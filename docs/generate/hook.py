@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cards
 import fairmed_results
+import nasa_results
 import options
 import published
 import signatures
@@ -41,6 +42,11 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "each-method": published.each_method,
     "fairmed-probers": fairmed_results.probers,
     "fairmed-trials": fairmed_results.trials,
+    "nasa-targets": nasa_results.targets,
+    "nasa-numbers": nasa_results.whole,
+    "nasa-parts": nasa_results.parts,
+    "nasa-reliability": nasa_results.reliability,
+    "nasa-heads": nasa_results.heads,
     "options": options.of_command,
     "signature": signatures.of,
     "file": lambda name: (ROOT / name).read_text("utf-8"),

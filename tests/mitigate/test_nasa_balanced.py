@@ -10,6 +10,7 @@ from tests.fixtures.untouched import untouched
 from tests.mitigate import asked as made
 
 from evenhand import fit
+from evenhand.core.edits import Slice, WeightEdit
 from evenhand.core.errors import UnsupportedSite
 from evenhand.mitigate._nasa_forward import look
 from evenhand.mitigate._nasa_questions import read
@@ -116,3 +117,16 @@ def test_other_words_in_the_chat_format() -> None:
     model = made.model(chat=True)
     patch = fit(model, NasaBalanced(count=1, steps=1, gain=-1e6, slack=1.0), made.questions(12, yes="True", no="False"))
     assert len(patch.tensors["kept"]) == 1
+
+
+def test_half_the_amount_is_half_of_what_is_added() -> None:
+    model, items = made.model(), made.questions(12)
+    whole = fit(model, NasaBalanced(count=1, steps=1, gain=-1e6, slack=1.0), items)
+    half = NasaBalanced(amount=0.5).edits(whole.tensors, model)
+    for one, other in zip(whole.method.edits(whole.tensors, model), half, strict=True):
+        assert isinstance(one, WeightEdit)
+        assert isinstance(other, WeightEdit)
+        assert isinstance(one.delta, Slice)
+        assert isinstance(other.delta, Slice)
+        assert torch.equal(other.delta.values, 0.5 * one.delta.values)
+        assert one.delta.values.abs().sum() > 0

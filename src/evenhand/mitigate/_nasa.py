@@ -99,6 +99,10 @@ class HeadTuning(Mitigation):
     def trained_orders(self) -> tuple[int, ...]:
         """Orders that are trained and watched: 0 = the word for yes first, 1 = that for no."""
 
+    def layers_watched(self, layers: list[int], heads: Sequence[Site]) -> list[int]:
+        """Layers whose attention is read after each head: all, or fewer where that suffices."""
+        return layers
+
     @abstractmethod
     def choose(
         self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str], findings: list[Finding]
@@ -155,7 +159,8 @@ class HeadTuning(Mitigation):
             else:
                 heads = self.choose(model, parts.probe, seen, notes, findings)
             owned = {site: places(model, site, keys=self.keys) for site in heads}
-            tensors = self._tuned(model, parts, layers, owned, rng, notes, findings)
+            watched = self.layers_watched(layers, heads)
+            tensors = self._tuned(model, parts, watched, owned, rng, notes, findings)
         attention = torch.stack([one.attention.mean(0) for one in seen]).float()
         drawn = maps(list(attention), layers, heads, words_of(items))
         return Fitted(tensors | {"attention": attention}, tuple(notes), tuple([*findings, *drawn]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field, field_validator
@@ -17,6 +17,7 @@ from evenhand.mitigate._nasa import Bench, HeadTuning
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evenhand.core.edits import Edit
     from evenhand.core.record import Finding
     from evenhand.mitigate._nasa_forward import Seen
     from evenhand.mitigate._nasa_questions import Question
@@ -51,6 +52,10 @@ class NasaBalanced(HeadTuning):
     test_on: ClassVar[tuple[str, ...]] = ()
     rivals: ClassVar[tuple[str, ...]] = ("logit_offset",)
 
+    strength: ClassVar[str] = "amount"
+    grid: ClassVar[tuple[float, ...]] = (0.5, 0.75, 1.0)
+
+    amount: Annotated[float, Field(gt=0, le=1, description="Share of what was learned that is added.")] = 1.0
     heads: Annotated[
         tuple[str, ...],
         Field(description="Which heads, in this order, e.g. L5.heads.3, or @sites.json:10; none = by their push."),
@@ -73,6 +78,10 @@ class NasaBalanced(HeadTuning):
     def trained_orders(self) -> tuple[int, ...]:
         """Both."""
         return (0, 1)
+
+    def layers_watched(self, layers: list[int], heads: Sequence[Site]) -> list[int]:
+        """Those of the heads that are tuned: attention is only told, answers decide."""
+        return sorted({site.layer for site in heads})
 
     def choose(
         self, model: Model, probe: Sequence[Question], seen: Sequence[Seen], notes: list[str], findings: list[Finding]
@@ -144,6 +153,11 @@ class NasaBalanced(HeadTuning):
             bench.kept.append(site)
         bench.notes.append(f"{site}: {'; '.join(said)}.")
         return True
+
+    def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
+        """What is added to the rows of each head that was kept, as much of it as is wanted."""
+        rows = {name: self.amount * one for name, one in tensors.items() if one.is_floating_point()}
+        return super().edits(rows, model)
 
     def _harm(self, before: Watched, now: Watched) -> str:
         """Why a step is not taken, "" if it is."""
