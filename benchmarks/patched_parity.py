@@ -3,7 +3,7 @@
     python benchmarks/patched_parity.py [--row NAME] [--items N]
 
     leace, ...   the patch is installed on the model, and lm-eval gets this very model object
-    cda, ...     the patch is exported, and lm-eval reads the folder with transformers alone; evenhand measures the
+    others, ...  the patch is exported, and lm-eval reads the folder with transformers alone; evenhand measures the
                  model with the patch installed
 
 Both programs score the same items before and after, in float32. Every log-probability must agree within 0.001 nats,
@@ -12,8 +12,8 @@ per token) are listed and may be decided either way. A patch that moves no log-p
 Otherwise the script ends with exit code 1. On CrowS-Pairs lm-eval runs its own task, on StereoSet (intrasentence) it
 gives log-probabilities and counts tokens, and our metric reads both.
 
-Nothing here says whether a method helps: `leace` has its defaults, `cda` is trained for a few steps at a high rate, so
-that something moves. Needs `pip install 'evenhand[referee]'`; some five minutes on two cores.
+Nothing here says whether a method helps: `leace` has its defaults, the others are trained for a few steps at a high
+rate, so that something moves. Needs `pip install 'evenhand[referee]'`; some five minutes on two cores.
 """
 
 from __future__ import annotations
@@ -45,17 +45,21 @@ from referee import LIMIT, Referee, asked, largest_difference, totals
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A patch: method, settings that are no defaults, documents to fit on, whether lm-eval reads an exported folder."""
+    """A patch: method, settings that are no defaults, what it is fitted on, whether lm-eval reads a folder."""
 
     method: str
     settings: dict[str, Any] = field(default_factory=dict)
-    documents: int = 1000
+    benchmark: str = "perplexity"
+    source: dict[str, Any] = field(default_factory=lambda: {"documents": 1000})
     exported: bool = False
 
 
+NASA = {"count": 3, "probe": 24, "monitor": 24, "steps": 3, "lr": 3e-3, "gain": -1e6, "slack": 1.0}
+"""Few questions and whatever is tuned is kept: something must move, well or badly."""
 PATCHES = {
     "leace": Wanted("leace"),
     "cda": Wanted("cda", {"sentences": 64, "steps": 12, "lr": 1e-3}, exported=True),
+    "nasa_balanced": Wanted("nasa_balanced", NASA, "yes_no", {"questions": "strategyqa_train"}, exported=True),
 }
 TESTS: dict[str, dict[str, Any]] = {"crows_pairs": {}, "stereoset": {"task": "intrasentence"}}
 ROWS = [f"{patch}, {test}" for patch in PATCHES for test in TESTS]
@@ -117,7 +121,7 @@ class Bench:
         ledger.note(f"{name}: fitting ...")
         wanted = PATCHES[name]
         method = registry.get("mitigations", wanted.method)(**wanted.settings)
-        source = configured("perplexity", {"documents": wanted.documents})
+        source = configured(wanted.benchmark, wanted.source)
         found = eh.items(source, fold="fit").items
         return eh.fit(self.model, method, found, seed=self.args.seed, benchmark=source.name, fold="fit")
 
