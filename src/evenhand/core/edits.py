@@ -104,6 +104,21 @@ class EmbeddingEdit:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """Weights that are changed at columns which the prompt decides; while it is continued, the columns stay the same.
+
+    Attributes:
+        find: post-softmax weights [B, heads, Lq, Lk] of a pass that reads prompts, and which of them count, bool
+            [B, 1, Lq, Lk] (the query belongs to the prompt and sees the key; never padding), to marks, bool
+            [B, heads, Lk].
+        change: weights and marks of any pass (columns after the prompt are not marked) to new weights.
+    """
+
+    find: Callable[[Tensor, Tensor], Tensor]
+    change: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class AttentionEdit:
     """Change how some heads of a layer attend; all other heads stay as they are, on the fast path.
 
@@ -111,6 +126,7 @@ class AttentionEdit:
         fn: post-softmax weights [B, heads, Lq, Lk] (queries that are padding attend to anything) to new ones.
         temperature: divides the scores before the softmax.
         rowwise: what `fn` does to a row of weights depends on nothing but that row, and not on where its columns lie.
+        marked: a change at columns that the prompt decides, after `fn`.
     """
 
     layer: int
@@ -118,13 +134,14 @@ class AttentionEdit:
     fn: Callable[[Tensor], Tensor] | None = None
     temperature: float = 1.0
     rowwise: bool = False
+    marked: Marked | None = None
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = EVERYTHING
 
     @property
     def pointwise(self) -> bool:
-        """If there is no function, or one that acts row by row."""
-        return self.fn is None or self.rowwise
+        """If there is no function, or one that acts row by row, and no marks."""
+        return self.marked is None and (self.fn is None or self.rowwise)
 
 
 @dataclass(frozen=True)
@@ -162,10 +179,13 @@ class BranchingEdit:
         prompts: the same request under other prompts, with the same options or texts in the same order; a `Compare`
             may come back as a `Choose` whose options are its texts. An empty tuple leaves the request alone.
         combine: logits [S, V] under the request's own prompt, and those under each other prompt, to logits [S, V].
+        written: the same where the next token of a continuation is chosen; None = `combine`. For limits on what may be
+            written, which would make the score of a given text meaningless.
     """
 
     prompts: Callable[[Request], tuple[Request, ...]]
     combine: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+    written: Callable[[Tensor, tuple[Tensor, ...]], Tensor] | None = None
     pointwise: ClassVar[bool] = False
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = PROMPTED
@@ -180,11 +200,13 @@ class ScoreEdit:
         fn: total log-probability of each option (nats), and the same for each extra request, to new totals. The change
             of an option is booked on its first token.
         offset: what to add to the total of each option (nats) by what the request says, after `fn`; None adds nothing.
+        by_request: stands for `fn` where what is done depends on the request too; None = `fn`.
     """
 
     extra_requests: Callable[[Choose], tuple[Choose, ...]]
     fn: Callable[[tuple[float, ...], tuple[tuple[float, ...], ...]], tuple[float, ...]]
     offset: Callable[[Choose], tuple[float, ...]] | None = None
+    by_request: Callable[[Choose, tuple[float, ...], tuple[tuple[float, ...], ...]], tuple[float, ...]] | None = None
     pointwise: ClassVar[bool] = True
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = frozenset({"Choose"})

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from evenhand.core.edits import AttentionEdit
 from evenhand.core.errors import UnsupportedSite
 from evenhand.model.anatomy import Anatomy
+from evenhand.model.marks import forget, marks
 
 NAMES = {"sdpa": "evenhand_on_sdpa", "eager": "evenhand_on_eager"}
 """Our function's name by what it stands before; each name gets the kind of mask that the other would get."""
@@ -46,6 +47,7 @@ class _Seat:
 
     layer: int
     base: str
+    hf: ReferenceType[PreTrainedModel]
     edits: list[AttentionEdit] = field(default_factory=list)
     readers: list[tuple[Reader, Tensor | None]] = field(default_factory=list)
 
@@ -79,7 +81,7 @@ def _attend(
     base: Any = native if seat.base == "eager" else ALL_ATTENTION_FUNCTIONS[seat.base]
     out, weights = base(module, query, key, value, attention_mask, **given)
     for edit in seat.edits:
-        out = _edited(edit, native, module, out, query, key, value, attention_mask, given)
+        out = _edited(edit, seat, native, module, out, query, key, value, attention_mask, given)
     for reader, rows in seat.readers:
         reader(seat.layer, _weights(native, module, query, key, value, attention_mask, given, rows=rows)[1])
     return out, weights
@@ -87,6 +89,7 @@ def _attend(
 
 def _edited(
     edit: AttentionEdit,
+    seat: _Seat,
     native: Any,
     module: nn.Module,
     out: Tensor,
@@ -103,9 +106,16 @@ def _edited(
         changed["scaling"] = (query.shape[-1] ** -0.5 if usual is None else usual) / edit.temperature
     part, weights = _weights(native, module, query, key, value, mask, changed, heads=heads)
     if edit.fn is not None:
+        weights = edit.fn(weights)
+    if edit.marked is not None:
+        hf = seat.hf()
+        assert hf is not None  # it is running
+        added = _added(module, query, key.shape[2], mask, None, given.get("is_causal"))
+        weights = edit.marked.change(weights, marks(hf, edit, edit.marked, weights, added))
+    if edit.fn is not None or edit.marked is not None:
         group = query.shape[1] // key.shape[1]
         values = value[:, [head // group for head in heads]]
-        part = torch.matmul(edit.fn(weights).to(values.dtype), values).transpose(1, 2)
+        part = torch.matmul(weights.to(values.dtype), values).transpose(1, 2)
     out = out.clone()
     out[:, :, heads] = part
     return out
@@ -197,6 +207,7 @@ def edited(hf: PreTrainedModel, anatomy: Anatomy, edit: AttentionEdit) -> Iterat
             yield
         finally:
             _seats[module].edits.remove(edit)
+            forget(hf, edit)
 
 
 @contextmanager
@@ -322,7 +333,7 @@ def _switched(hf: PreTrainedModel, anatomy: Anatomy) -> Iterator[None]:
         base = before if before in NAMES else "sdpa" if hf._supports_sdpa else "eager"
         for number, layer in enumerate(anatomy.layers):
             if layer.attention is not None:
-                _seats[layer.attention] = _Seat(number, base)
+                _seats[layer.attention] = _Seat(number, base, ref(hf))
         hf.set_attn_implementation(NAMES[base])
     _uses[hf] = _uses.get(hf, 0) + 1
     try:

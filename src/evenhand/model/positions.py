@@ -1,36 +1,47 @@
-"""Where a prompt ends in the forward pass under way, for edits that act after the prompt only."""
+"""Where a prompt ends in the forward pass under way, and what edits remember of it while it is continued."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-_ends: WeakKeyDictionary[PreTrainedModel, Tensor] = WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Prompts:
+    """The prompts of the passes under way: column of the last token of each row, None if nobody said; what is kept."""
+
+    last: Tensor | None = None
+    kept: dict[object, Tensor] = field(default_factory=dict)
+
+
+_under_way: WeakKeyDictionary[PreTrainedModel, _Prompts] = WeakKeyDictionary()
 
 
 @contextmanager
 def prompts_end(hf: PreTrainedModel, last: Sequence[int]) -> Iterator[None]:
     """Say for the forward passes inside in which column the last prompt token of each row lies."""
-    before = _ends.get(hf)
-    _ends[hf] = torch.tensor(list(last))
+    before = _under_way.get(hf)
+    _under_way[hf] = _Prompts(torch.tensor(list(last)))
     try:
         yield
     finally:
         if before is None:
-            del _ends[hf]
+            del _under_way[hf]
         else:
-            _ends[hf] = before
+            _under_way[hf] = before
 
 
 def prompts_are_read(hf: PreTrainedModel) -> None:
     """Say that the passes that follow continue the prompts: they lie in the cache."""
-    if hf in _ends:
-        _ends[hf] = torch.full_like(_ends[hf], -1)
+    known = _under_way.get(hf)
+    if known is not None and known.last is not None:
+        known.last = torch.full_like(known.last, -1)
 
 
 def last_of_prompt(hf: PreTrainedModel, rows: int, length: int) -> Tensor:
@@ -39,7 +50,12 @@ def last_of_prompt(hf: PreTrainedModel, rows: int, length: int) -> Tensor:
     If nobody said so: a pass over several tokens is a prompt that ends in the last column (padding lies on the left),
     one over a single token continues a prompt.
     """
-    known = _ends.get(hf)
-    if known is not None and len(known) == rows:
-        return known
+    known = _under_way.get(hf)
+    if known is not None and known.last is not None and len(known.last) == rows:
+        return known.last
     return torch.full((rows,), length - 1 if length > 1 else -1)
+
+
+def kept(hf: PreTrainedModel) -> dict[object, Tensor]:
+    """What edits keep of the prompts under way; prompts that nobody announced share one memory."""
+    return _under_way.setdefault(hf, _Prompts()).kept
