@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evenhand.core.record import SiteScore
+from evenhand.core.record import Curve, Finding, Map, Series, SiteScore, Table
 from evenhand.core.trial import Continuation, Example, Judgement, Verdict
 from evenhand.report import comparison, html
 from evenhand.report.verdicts import VERDICTS
@@ -27,12 +27,40 @@ def compared() -> comparison.Comparison:
     return comparison.of([(Path("a/one"), trials.trial()), (Path("b/one"), several), (Path("c"), trials.trial())])
 
 
+def hostile_findings() -> tuple[Finding, ...]:
+    """Curves, maps and tables whose every text is an attack."""
+    lines = tuple(Series(name=attack, x=(0, 1), y=(0, 1)) for attack in ATTACKS)
+    numbers = tuple(tuple(float(n) for n, _ in enumerate(ATTACKS)) for _ in ATTACKS)
+    return (
+        Curve(title=EVERYTHING, x=ATTACKS[0], y=ATTACKS[1], series=lines, note=EVERYTHING),
+        Curve(title=EVERYTHING, x=ATTACKS[2], y=ATTACKS[3], series=lines[:3]),
+        Map(
+            title=EVERYTHING,
+            rows=ATTACKS[4],
+            columns=ATTACKS[5],
+            values=numbers,
+            row_names=ATTACKS,
+            column_names=ATTACKS,
+            unit=ATTACKS[6],
+        ),
+        Table(title=EVERYTHING, columns=ATTACKS, rows=(ATTACKS,), note=EVERYTHING),
+    )
+
+
 def hostile_trial() -> str:
     """A page of a trial in which every text that comes from outside is an attack."""
     base = trials.trial()
     names = {arm.name: ATTACKS[number] for number, arm in enumerate(base.arms)}
     arms = tuple(
-        arm.model_copy(update={"name": names[arm.name], "notes": ATTACKS, "folder": ATTACKS[3], "patch": ATTACKS[4]})
+        arm.model_copy(
+            update={
+                "name": names[arm.name],
+                "notes": ATTACKS,
+                "findings": hostile_findings(),
+                "folder": ATTACKS[3],
+                "patch": ATTACKS[4],
+            }
+        )
         for arm in base.arms
     )
 
@@ -78,6 +106,7 @@ def hostile_trial() -> str:
                     Continuation(prompt=attack, before=attack, after={attack: attack}) for attack in ATTACKS
                 ),
                 "notes": ATTACKS,
+                "findings": hostile_findings(),
                 "no_sham": EVERYTHING,
             }
         ),
@@ -271,3 +300,14 @@ def test_the_sentence_claims_no_interval_where_the_change_has_none() -> None:
 def test_names_and_folders_with_spaces_are_quoted_in_commands() -> None:
     live = trials.trial(model=trials.trial().model.model_copy(update={"name": "live model"}))
     assert "evenhand audit 'live model' --with 'my trials/a/patch'" in Page(html.trial_page(live, "my trials/a")).text
+
+
+def test_what_fitting_found_is_drawn_for_each_arm_of_the_method(pages: dict[str, str]) -> None:
+    text = Page(pages["trial"]).text
+    section = text.partition("What fitting found Macro-F1 by layer")[2].partition("Strength: bias against ability")[0]
+    for title in ("Loss over the steps", "Attention to 'No'", "Heads that were tried"):
+        assert title in section
+    assert text.count("Macro-F1 by layer") == 2  # heading and table of the method's arm; none of the sham
+    assert "What measuring found" not in text
+    measured = Page(html.trial_page(trials.trial(findings=trials.findings()[1:2], arms=(trials.arm(),)), FOLDER)).text
+    assert "What measuring found Loss over the steps" in measured

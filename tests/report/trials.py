@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from evenhand.core.record import Card, Change, Sites, SiteScore
+from evenhand.core.record import Card, Change, Curve, Finding, Map, Series, Sites, SiteScore, Table
 from evenhand.core.trial import (
     Arm,
     Continuation,
@@ -109,7 +109,38 @@ def arm(name: str = "leace", role: Literal["method", "sham", "rival"] = "method"
         tensors=1153 if role != "rival" else 28,
         mergeable=mergeable,
         notes=("The direction explains 41 % of the variance.",) if role == "method" else (),
+        findings=findings() if role == "method" else (),
     )
+
+
+def findings() -> tuple[Finding, ...]:
+    """One of each kind: lines apart, lines together with a gap, a map with names, a table."""
+    layers = tuple(float(number) for number in range(12))
+    grows = tuple(round(0.3 + 0.04 * x, 2) for x in layers)
+    told = Curve(
+        title="Macro-F1 by layer",
+        x="layer",
+        y="macro-F1",
+        series=(Series(name="gender", x=layers, y=grows), Series(name="age", x=layers, y=grows[::-1])),
+        apart=True,
+        level=0.5,
+        chosen=(9.0, 11.0),
+        note="Filled: the layers that are changed.",
+    )
+    losses = Curve(
+        title="Loss over the steps",
+        x="step",
+        y="loss (nats)",
+        series=(Series(name="before", x=(1, 2, 3), y=(2.5, None, 2.0)), Series(name="after", x=(1, 3), y=(1.5, 1.0))),
+    )
+    heads = Map(
+        title="Attention to 'No'",
+        values=((0.5, -0.25, None), (0.0, 1.0, 0.1)),
+        column_names=("the", "nurse", "said"),
+        chosen=((1, 1),),
+    )
+    tried = Table(title="Heads that were tried", columns=("head", "what became of it"), rows=(("1.1", "kept"),))
+    return told, losses, heads, tried
 
 
 def guard(

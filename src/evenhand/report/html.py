@@ -24,6 +24,8 @@ from evenhand.core.record import ItemRow, Record, Sites
 from evenhand.core.trial import Trial
 from evenhand.report import (
     arm_charts,
+    category_charts,
+    finding_charts,
     frontier,
     maps,
     numbers,
@@ -100,6 +102,9 @@ def trial_page(found: Trial, folder: str) -> str:
         view=view,
         trial=found,
         figures={(one.benchmark, one.metric): arm_charts.figure(one) for one in measures},
+        categories={number: category_charts.figure(one) for number, one in enumerate(view.matrices)},
+        found_by=[(arm.name, finding_charts.drawn(arm.findings)) for arm in view.ours if arm.findings],
+        found_measuring=finding_charts.drawn(found.findings),
         frontiers=frontier.of_grid(found),
         named=frontier.named,
         attach=trial_view.attach(found, folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -29,12 +30,25 @@ def of_group(group: Group) -> Figure | None:
     return line(drawn, title, f"{group.title}: {title} over {count} layers, with what the null gives.")
 
 
-def heat_map(cells: Sequence[Spot], about: str) -> Figure:
-    """Layers from top to bottom, units from left to right; the deeper the colour, the further from the null."""
-    return Figure(*(svg(_map(cells, width), about) for width in _WIDTHS))
+Pair = tuple[str, str]
+Names = tuple[Sequence[str], Sequence[str]]
 
 
-def _map(cells: Sequence[Spot], width: int) -> dict[str, Any]:
+def heat_map(cells: Sequence[Spot], about: str, titles: Pair = ("head", "layer"), names: Names = ((), ())) -> Figure:
+    """Layers from top to bottom, units from left to right; the deeper the colour, the further from the null.
+
+    Args:
+        cells: all of them.
+        about: for screen readers.
+        titles: of the axes, across and down.
+        names: of columns and rows, instead of numbers from 0.
+    """
+    return Figure(*(svg(_map(cells, width, titles, names), about) for width in _WIDTHS))
+
+
+def _map(
+    cells: Sequence[Spot], width: int, titles: Pair = ("head", "layer"), names: Names = ((), ())
+) -> dict[str, Any]:
     columns = 1 + max(cell.unit for cell in cells)
     layers = 1 + max(cell.layer for cell in cells)
     across = min(34.0, width / columns)
@@ -46,6 +60,13 @@ def _map(cells: Sequence[Spot], width: int) -> dict[str, Any]:
         [number + 0.5 for number in _ticks(count, room)]
         for count, room in ((columns, across / 22), (layers, down / 14))
     )
+    x["axis"]["title"], y["axis"]["title"] = titles
+    for axis, named in zip((x["axis"], y["axis"]), names, strict=True):
+        if named:
+            axis["labelExpr"] = f"{json.dumps(list(named))}[floor(datum.value)]"
+            axis |= {"values": [number + 0.5 for number in range(len(named))], "labelOverlap": False, "labelLimit": 110}
+    if names[0]:
+        x["axis"] |= {"labelAngle": -50, "labelAlign": "right"}
     values = [_cell(cell) for cell in cells]
     return chart | {"width": across * columns, "height": down * layers, "data": {"values": values}}
 

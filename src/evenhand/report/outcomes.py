@@ -224,16 +224,19 @@ class Cell:
     difference: str
     interval: str
     moved: Moved
+    role: str = ""
+    after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """A category under all arms."""
+    """A category under all arms; `level` is the value before as a number."""
 
     label: str
     before: str
     items: str
     cells: tuple[Cell, ...]
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,7 @@ class Matrix:
     arms: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
     tally: str
+    level: float | None = None
 
 
 def measures(trial: Trial, role: str) -> tuple[Measure, ...]:
@@ -279,12 +283,13 @@ def _matrix(key: tuple[str, str, tuple[str, ...]], group: Sequence[Outcome], arm
     for one in group:
         by_slice.setdefault(tuple(one.change.by.values()), {})[one.arm] = one
     first = group[0].change
+    roles = {arm.name: arm.role for arm in arms}
     rows = []
     for values, ours in by_slice.items():
         some = next(iter(ours.values())).change
         label = ", ".join(one_line(value) or "(none)" for value in values)
-        cells = tuple(_cell(arm, ours.get(arm)) for arm in named)
-        rows.append(MatrixRow(label, _shown(some, some.before), numbers.count(some.n_items), cells))
+        cells = tuple(_cell(arm, ours.get(arm), roles.get(arm, "")) for arm in named)
+        rows.append(MatrixRow(label, _shown(some, some.before), numbers.count(some.n_items), cells, some.before))
     slices = words.slice_title(tuple(map(one_line, columns))).lower()
     return Matrix(
         title=f"{words.benchmark(one_line(benchmark)).title}, {slices}",
@@ -294,15 +299,16 @@ def _matrix(key: tuple[str, str, tuple[str, ...]], group: Sequence[Outcome], arm
         arms=tuple(map(one_line, named)),
         rows=tuple(rows),
         tally=_tally(group, [arm.name for arm in arms if arm.role == "method"]),
+        level=first.ideal,
     )
 
 
-def _cell(arm: str, one: Outcome | None) -> Cell:
+def _cell(arm: str, one: Outcome | None, role: str) -> Cell:
     if one is None:
         return Cell(one_line(arm), "none", "", Moved.NONE)
     change = one.change
     within = "" if change.low is None or change.high is None else interval(change, change.low, change.high)
-    return Cell(one_line(arm), signed(change, change.value), within, moved(change, one.effect))
+    return Cell(one_line(arm), signed(change, change.value), within, moved(change, one.effect), role, change.after)
 
 
 def _tally(group: Iterable[Outcome], ours: Sequence[str]) -> str:

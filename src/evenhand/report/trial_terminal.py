@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evenhand.core.trial import Trial
-from evenhand.report import trial_view
+from evenhand.report import findings, trial_view
 from evenhand.report.bar import bar, scale
 from evenhand.report.outcomes import Matrix, Measure, Moved
 from evenhand.report.terminal import Page
@@ -40,6 +40,7 @@ def render(trial: Trial, console: Console, folder: Path) -> None:
     _transfer(page, view)
     _collateral(page, view.matrices)
     _guards(page, view)
+    _found(page, view)
     _costs(page, view)
     if trial.notes:
         page.heading("Notes")
@@ -108,6 +109,17 @@ def _guards(page: Page, view: View) -> None:
     rows = [(row.name, row.change, row.interval, row.limit, row.outcome.state) for row in view.guards]
     rows_table(page, "", ("change", "interval", "allowed", ""), rows)
     page.points(f"{row.name}: {one_line(row.outcome.reason)}" for row in view.guards if row.outcome.reason)
+
+
+def _found(page: Page, view: View) -> None:
+    """What fitting the first seed found, and what measuring did, in a few lines; the report draws all of it."""
+    fitted = view.ours[0].findings if view.ours else ()
+    for heading, found in (("What fitting found", fitted), ("What measuring found", view.trial.findings)):
+        if found:
+            page.heading(heading)
+        for title, told in findings.told(found):
+            page.line(f"{title}:")
+            page.points(told)
 
 
 def _costs(page: Page, view: View) -> None:

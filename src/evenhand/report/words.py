@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from evenhand.core.record import BenchmarkRun
-from evenhand.report import numbers, words_answers, words_groups
+from evenhand.report import numbers, words_answers, words_groups, words_priors
 from evenhand.report.wording import UNSURE, BenchmarkWords, ability, answer_bias, preference
 from evenhand.report.wording import MetricWords as MetricWords
 
@@ -148,6 +148,7 @@ METRICS: Mapping[str, MetricWords] = {
     ),
     **words_answers.METRICS,
     **words_groups.METRICS,
+    **words_priors.METRICS,
 }
 
 _BBQ = (
@@ -174,24 +175,32 @@ BENCHMARKS: Mapping[str, BenchmarkWords] = {
     "bbq": BenchmarkWords("BBQ", f"{_BBQ} Answers are scored as text.", unit="nats per token"),
     "bbq_letters": BenchmarkWords("BBQ, lettered answers", f"{_BBQ} Letters are scored, in all orders of the answers."),
     "bbq_lm_eval": BenchmarkWords("BBQ, twelve options", f"{_BBQ} Ten of twelve options say that it cannot be known."),
+    "corpus": BenchmarkWords(
+        "Your own text",
+        "How well the model predicts text from your file. Not a measure of bias: what a mitigation must not spoil.",
+    ),
     "perplexity": BenchmarkWords(
         "Perplexity",
         "How well the model predicts ordinary text. Not a measure of bias: it is what a mitigation must not spoil.",
     ),
     **words_answers.BENCHMARKS,
     **words_groups.BENCHMARKS,
+    **words_priors.BENCHMARKS,
 }
 
 _SLICES: Mapping[str, str] = {
     "attribute": "attribute",
     "category": "category",
     "concept": "concept",
+    "contents": "contents of the prompt",
     "context": "context condition",
     "domain": "domain",
     "field": "field",
+    "hint": "answer hinted at",
     "label_type": "kind of label",
     "order": "order of the two words",
     "polarity": "polarity of the item",
+    "side": "whether the hint is right",
     "subject": "subject",
     "target_group": "target group",
     "task": "task",
