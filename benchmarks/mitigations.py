@@ -37,8 +37,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fairmed_causal": {"layers": (14, 17, 20), "top": 3, "gradients": 2, "others": 0, "attributes": ATTRIBUTES},
     "leace": {"layers": (14, 17, 20)},
     "inlp": {"layers": (14, 17, 20)},
+    "crawd": {"steps": 2},
+    "crawd, all words": {"steps": 2, "reference": ("full",)},
 }
-"""Rows: the method (before the comma) with the settings that decide its cost, three layers each."""
+"""Rows: the method (before the comma) with the settings that decide its cost, three layers each but for crawd."""
 
 
 def fitted(row: str, model: Model) -> Patch:
