@@ -11,6 +11,7 @@ from tests.mitigate import associated, gendered
 
 from evenhand import fit
 from evenhand.core.errors import DataError, UnsupportedSite
+from evenhand.core.record import Curve
 from evenhand.core.sites import Part, Site
 from evenhand.data.concepts import concepts
 from evenhand.mitigate import _fairmed_prober as prober
@@ -129,6 +130,13 @@ def test_attributes_keep_their_own_units_and_shams_change_as_much() -> None:
     random = fit(model, direction.method, items)
     assert any(name.endswith(".random") for name in random.tensors)
     own = {name for name in patch.tensors if name.endswith(".mean")}
+    (curve,) = patch.provenance.findings
+    assert isinstance(curve, Curve)
+    assert [series.name for series in curve.series] == ["gender", "age"]
+    assert [list(series.y) for series in curve.series] == [
+        pytest.approx(row, abs=1e-4) for row in patch.tensors["f1"].tolist()
+    ]
+    assert {f"L{layer:.0f}.mlp.mean" for layer in curve.chosen} == own
     for sham in (random, fit(model, labels.method, items)):
         assert {name for name in sham.tensors if name.endswith(".mean")} == own
         assert sham.tensors["f1"].shape == (2, 2)

@@ -11,6 +11,7 @@ from tests.mitigate import associated, gendered
 
 from evenhand import fit
 from evenhand.core.edits import ActivationEdit
+from evenhand.core.record import Curve
 from evenhand.core.sites import Part, Site
 from evenhand.mitigate import _fairmed_linear as linear
 from evenhand.mitigate._fairmed_cues import read
@@ -166,6 +167,10 @@ def test_shams_shift_as_far_elsewhere() -> None:
     method = FairmedCausal(attributes=("gender", "age"), gradients=4, others=8, skip=0)
     patch = fit(model, method, items)
     assert patch.tensors["explained"].shape == (2, 3)
+    (curve,) = patch.provenance.findings
+    assert isinstance(curve, Curve)
+    assert len(curve.chosen) == 3
+    assert curve.series[1].y == pytest.approx(patch.tensors["explained"][1].tolist(), abs=1e-4)
     direction, labels = method.shams(items, patch.tensors, gendered.rng())
     turned = fit(model, direction.method, items)
     for name in patch.tensors:
