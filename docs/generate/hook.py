@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cards
 import fairmed_results
+import klaad_results
 import nasa_results
 import options
 import published
@@ -42,6 +43,12 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "each-method": published.each_method,
     "fairmed-probers": fairmed_results.probers,
     "fairmed-trials": fairmed_results.trials,
+    "klaad-targets": klaad_results.targets,
+    "klaad-variants": klaad_results.variants,
+    "klaad-beyond": klaad_results.beyond,
+    "klaad-categories": klaad_results.categories,
+    "klaad-all-terms": klaad_results.all_terms,
+    "klaad-choices": klaad_results.choices,
     "nasa-targets": nasa_results.targets,
     "nasa-numbers": nasa_results.whole,
     "nasa-parts": nasa_results.parts,

@@ -59,9 +59,9 @@ class Twins:
     texts: tuple[tuple[str, str], ...]
 
 
-def attention_of(model: Model, texts: Sequence[tuple[str, ...]], settings: Klaad) -> Twins | None:
+def attention_of(model: Model, texts: Sequence[tuple[str, ...]], settings: Klaad, most: int = PAIRS) -> Twins | None:
     """Read the first twins; None if this model does not show its attention."""
-    pairs = [(one[0], one[1]) for one in texts[:PAIRS]]
+    pairs = [(one[0], one[1]) for one in texts[:most]]
     examples = encoded(model, pairs, settings.length)
     ids = [row for _, row in examples]
     kept = [corresponding(first, second, settings.align) for first, second in ids]

@@ -1,0 +1,335 @@
+"""KLAAD on `smollm2`: the published loss, each of its terms left out, the control, and the balanced variant.
+
+    python benchmarks/klaad.py [--row NAME] [--publish]
+
+Rows `choose: ...` try settings of the balanced variant on the fold 'choose'. The other rows are one fit each, by
+variant and seed: on StereoSet's intrasentence items of the fold 'fit' (31 target terms), measured on its fold 'test'
+(23 target terms), on a sample of CrowS-Pairs, on GAP's text of the fold 'test', and by how differently the last layer
+attends in twins of the fold 'test'. `summary` puts the seeds of each variant together: changes of the mean over seeds,
+paired by item, with intervals over target terms. `final` measures StereoSet's fold 'final' (8 target terms), once, with
+whatever is fitted, and gives the same for the 31 target terms of both folds. All in bfloat16. `--publish` writes what
+the documentation shows to docs/results/klaad.json.
+
+Everything that is done is kept and gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import evenhand as eh
+import ledger
+from evenhand.core import registry, statistics
+from evenhand.core.record import ItemRow
+from evenhand.measure._diff import table_of
+from evenhand.measure._plan import configured
+from evenhand.metrics._estimate import sample_of
+from evenhand.mitigate import _klaad_view as view
+from evenhand.mitigate._klaad import texts_of
+from evenhand.mitigate._mitigation import Mitigation
+from evenhand.mitigate._triplets import triplet
+from evenhand.mitigate.klaad import Klaad
+from evenhand.model import Model, Patch
+
+SHAM = ", sham"
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "klaad": ("klaad", {}),
+    "cross_entropy": ("cross_entropy", {}),
+    "attention x 100": ("klaad", {"attention": 15.0}),
+    "klaad_balanced": ("klaad_balanced", {}),
+    "klaad_balanced" + SHAM: ("klaad_balanced", {}),
+    "klaad" + SHAM: ("klaad", {}),
+    "without attention": ("klaad", {"attention": 0.0}),
+    "without triplet": ("klaad", {"triplet": 0.0}),
+    "without cross-entropy": ("klaad", {"cross_entropy": 0.0}),
+}
+"""Variants: the method and the settings that are no defaults."""
+SEVERAL = tuple(VARIANTS)[:4]
+"""Variants that are fitted with three seeds; the others with one."""
+TRIED: dict[str, dict[str, Any]] = {
+    "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
+    "choose: balance 10, coherence 5": {"balance": 10.0, "coherence": 5.0},
+    "choose: balance 20, coherence 10": {"balance": 20.0, "coherence": 10.0},
+}
+ROWS = [
+    *TRIED,
+    *(f"{variant}, seed 0" for variant in VARIANTS),
+    *(f"{variant}, seed {seed}" for seed in (1, 2) for variant in SEVERAL[::-1]),
+    "summary",
+    "final",
+]
+STEREOSET = configured("stereoset", {"task": "intrasentence"})
+BATTERY = (STEREOSET, configured("crows_pairs", {}), configured("perplexity", {"documents": 320}))
+LIMITS = {"crows_pairs": 300}
+FOLDS: dict[str, Any] = {"stereoset": "test", "perplexity": "test"}
+PAIRS = 200
+NUMBERS = ("stereoset.ss", "stereoset.lms", "stereoset.icat", "crows_pairs.stereotype_rate", "perplexity.perplexity")
+DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
+DRAWS = 2000
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "klaad.json"
+Rows = Mapping[str, Sequence[ItemRow]]
+
+
+def measure(row: str, folder: Path) -> ledger.Json:
+    """One row."""
+    if row == "summary":
+        return summary(folder)
+    model = eh.Model.load("smollm2", dtype=DTYPE)
+    if row == "final":
+        return final(model, folder)
+    variant, _, seed = row.rpartition(", seed ")
+    if row in TRIED:
+        return tried(model, row, folder)
+    patch = fitted(model, variant, int(seed), folder)
+    measured(model, None, folder / "before", FOLDS)
+    record = measured(model, patch, folder / slug(variant, int(seed)), FOLDS)
+    return {
+        "seconds_fit": patch.provenance.seconds,
+        "seconds_measured": record.seconds,
+        "notes": list(patch.provenance.notes),
+        "settings": patch.method.model_dump(mode="json"),
+        "numbers": {f"{one.benchmark}.{one.metric}": one.value for one in record.estimates if not one.by},
+        "attention": attention(model, patch),
+    }
+
+
+def tried(model: Model, row: str, folder: Path) -> ledger.Json:
+    """Settings of the balanced variant, on the fold 'choose'."""
+    method = registry.get("mitigations", "klaad_balanced")(**TRIED[row])
+    patch = eh.fit(model, method, eh.items(STEREOSET, fold="fit").items, seed=0, benchmark="stereoset", fold="fit")
+    folds = dict.fromkeys(FOLDS, "choose")
+    battery = [one for one in BATTERY if one.name in FOLDS]
+    levels = {}
+    for name, installed in (("before", None), (slug(row, 0), patch)):
+        record = measured(model, installed, folder / "choose" / name, folds, battery)
+        levels[name] = {f"{one.benchmark}.{one.metric}": one.value for one in record.estimates if not one.by}
+    before, after = levels.values()
+    return {
+        "settings": TRIED[row],
+        "seconds_fit": patch.provenance.seconds,
+        "notes": list(patch.provenance.notes),
+        "numbers": {name: [before[name], after[name]] for name in NUMBERS if name in before},
+    }
+
+
+def fitted(model: Model, variant: str, seed: int, folder: Path) -> Patch:
+    """The patch of a variant, from the folder if it is there."""
+    place = folder / "patches" / slug(variant, seed)
+    if (place / "patch.json").exists():
+        return Patch.load(place)
+    name, settings = VARIANTS[variant]
+    method: Mitigation = registry.get(registry.kind_of(name), name)(**settings)
+    items: Any = eh.items(STEREOSET, fold="fit").items
+    told = ""
+    if variant.endswith(SHAM):
+        (sham,) = method.shams(items, {}, np.random.default_rng([seed, 0, 1]))
+        method, items, told, seed = sham.method, sham.items, sham.name, seed + 1000
+    patch = eh.fit(model, method, items, seed=seed, benchmark="stereoset", fold="fit", sham=told)
+    patch.save(place)
+    return patch
+
+
+def measured(model: Model, patch: Patch | None, out: Path, folds: Any, battery: Any = BATTERY) -> Any:
+    """The record, from the folder if it is there."""
+    ledger.note(f"{out.name}: measuring")
+    handle = model.install(patch) if patch is not None else None
+    try:
+        return eh.measure(model, battery, limit=LIMITS, fold=folds, draws=DRAWS, out=out, resume=True)
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def attention(model: Model, patch: Patch) -> ledger.Json:
+    """How differently the last layer attends in twins that were not trained on: nats, before and after."""
+    items = eh.items(STEREOSET, fold="test", limit=PAIRS).items
+    settings = Klaad()
+    texts = texts_of([triplet(one) for one in items], settings)
+    means = []
+    for installed in (None, patch):
+        handle = model.install(installed) if installed is not None else None
+        found = view.attention_of(model, texts, settings, PAIRS)
+        if handle is not None:
+            handle.remove()
+        if found is None:
+            raise SystemExit("This model does not show its attention.")
+        means.append(float(found.gaps.mean()))
+    return {"before": means[0], "after": means[1], "pairs": len(items)}
+
+
+def summary(folder: Path) -> ledger.Json:
+    """Every variant: changes of the mean over its seeds, and differences from sham and control."""
+    before = rows_in(folder / "before")
+    arms = {variant: [rows_in(one) for one in folders(folder, variant)] for variant in VARIANTS}
+    found: ledger.Json = {}
+    for variant, seeds in arms.items():
+        if seeds:
+            numbers = [change(before, seeds, number) for number in NUMBERS]
+            numbers += [change(before, seeds, NUMBERS[3], by) for by in categories(before["crows_pairs"])]
+            numbers += [change(before, seeds, NUMBERS[0], by) for by in domains(before["stereoset"])]
+            found[variant] = {"seeds": len(seeds), "numbers": numbers, "beyond": {}}
+            for other in (variant + SHAM, "cross_entropy"):
+                if other != variant and arms.get(other):
+                    found[variant]["beyond"][other] = [beyond(seeds, arms[other], number) for number in NUMBERS]
+    return found
+
+
+def final(model: Model, folder: Path) -> ledger.Json:
+    """StereoSet's fold 'final', and 'test' and 'final' together, for the variants of several seeds and their shams."""
+    out = folder / "final"
+    folds = {"stereoset": "final"}
+    measured(model, None, out / "before", folds, (STEREOSET,))
+    found: ledger.Json = {}
+    for variant in VARIANTS:
+        known = folders(folder, variant) if variant.removesuffix(SHAM) in SEVERAL else []
+        for place in known:
+            measured(model, Patch.load(folder / "patches" / place.name), out / place.name, folds, (STEREOSET,))
+        alone = [rows_in(out / place.name) for place in known]
+        both = [joined(rows_in(place), more) for place, more in zip(known, alone, strict=True)]
+        if known:
+            before, more = rows_in(folder / "before"), rows_in(out / "before")
+            found[variant] = {
+                "seeds": len(known),
+                "final": [change(more, alone, number) for number in NUMBERS[:3]],
+                "test and final": [change(joined(before, more), both, number) for number in NUMBERS[:3]],
+            }
+    return found
+
+
+def change(before: Rows, seeds: Sequence[Rows], number: str, by: Mapping[str, str] | None = None) -> ledger.Json:
+    """A number before, its mean over seeds after, and the change with its interval."""
+    base, after = sample(before, number, by), [sample(one, number, by) for one in seeds]
+    changed = statistics.contrast([base, *after], [-1.0, *[1 / len(after)] * len(after)])
+    old, new = value(base), [value(one) for one in after]
+    ends = interval(changed)
+    return {
+        "name": number,
+        "by": dict(by or {}),
+        "before": old,
+        "after": float(np.mean(new)),
+        "seeds": new,
+        "change": float(np.mean(new)) - old,
+        "low": ends.low,
+        "high": ends.high,
+        "clusters": len(base.sums),
+    }
+
+
+def beyond(seeds: Sequence[Rows], others: Sequence[Rows], number: str) -> ledger.Json:
+    """How far the mean over seeds lies above that of another variant."""
+    ours, theirs = ([sample(one, number) for one in some] for some in (seeds, others))
+    weights = [*[1 / len(ours)] * len(ours), *[-1 / len(theirs)] * len(theirs)]
+    difference = statistics.contrast([*ours, *theirs], weights)
+    ends = interval(difference)
+    return {"name": number, "value": value(difference), "low": ends.low, "high": ends.high}
+
+
+def sample(rows: Rows, number: str, by: Mapping[str, str] | None = None) -> statistics.Sample:
+    """A number over clusters."""
+    benchmark, _, metric = number.partition(".")
+    wanted = [row for row in rows[benchmark] if all(row.groups.get(key) == name for key, name in (by or {}).items())]
+    return sample_of(table_of(wanted), registry.get("metrics", metric)())
+
+
+def value(of: statistics.Sample) -> float:
+    """The number itself."""
+    return float(np.mean(statistics.strata_values(of)))
+
+
+def interval(of: statistics.Sample) -> statistics.Interval:
+    """Over clusters, 95 %."""
+    return statistics.interval(of, level=0.95, draws=DRAWS, rng=np.random.default_rng(0))
+
+
+def categories(rows: Sequence[ItemRow]) -> list[dict[str, str]]:
+    """What CrowS-Pairs is broken down by."""
+    return [{"category": name} for name in sorted({row.groups["category"] for row in rows})]
+
+
+def domains(rows: Sequence[ItemRow]) -> list[dict[str, str]]:
+    """What StereoSet is broken down by."""
+    return [{"domain": name} for name in sorted({row.groups["domain"] for row in rows})]
+
+
+def rows_in(folder: Path) -> Rows:
+    """Scored items of a run, by benchmark, in the order of their ids."""
+    found: defaultdict[str, list[ItemRow]] = defaultdict(list)
+    for line in (folder / "items.jsonl").read_text("utf-8").splitlines():
+        row = ItemRow.model_validate_json(line)
+        found[row.benchmark].append(row)
+    return {name: sorted(rows, key=lambda row: row.id) for name, rows in found.items()}
+
+
+def joined(one: Rows, other: Rows) -> Rows:
+    """StereoSet's items of both."""
+    return {"stereoset": sorted([*one["stereoset"], *other["stereoset"]], key=lambda row: row.id)}
+
+
+def folders(folder: Path, variant: str) -> list[Path]:
+    """Where the finished runs of a variant lie, by seed."""
+    places = [folder / slug(variant, seed) for seed in (0, 1, 2)]
+    return [place for place in places if (place / "items.jsonl").exists()]
+
+
+def slug(variant: str, seed: int) -> str:
+    """A folder's name."""
+    return "-".join("".join(c if c.isalnum() else " " for c in variant).split()) + f"-{seed}"
+
+
+def cells(entry: ledger.Json) -> dict[str, str]:
+    """A result as the cells of a table."""
+    shown, result = {"row": entry["row"]}, entry["result"]
+    if entry["row"] in TRIED:
+        return shown | {name: f"{a:.2f} to {b:.2f}" for name, (a, b) in result["numbers"].items()}
+    if "numbers" in result:
+        shown |= {name: f"{result['numbers'][name]:.2f}" for name in NUMBERS}
+        shown["attention"] = f"{100 * (result['attention']['after'] / result['attention']['before'] - 1):+.0f} %"
+        return shown | {"seconds to fit": f"{result['seconds_fit']:.0f}"}
+    for variant, of in result.items():
+        numbers = of.get("numbers", of.get("test and final"))
+        told = (f"{one['name'].partition('.')[2]} {one['after']:.1f} ({one['change']:+.1f})" for one in numbers[:5])
+        shown[variant] = "; ".join(told)
+    return shown
+
+
+def settings(row: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    facts: ledger.Json = {"limits": LIMITS, "dtype": DTYPE, "pairs": PAIRS}
+    if row in ("summary", "final"):
+        return facts | {"runs": [place.name for variant in VARIANTS for place in folders(folder, variant)]}
+    name = "klaad_balanced" if row in TRIED else VARIANTS[row.rpartition(", seed ")[0]][0]
+    given = TRIED[row] if row in TRIED else VARIANTS[row.rpartition(", seed ")[0]][1]
+    method: Mitigation = registry.get(registry.kind_of(name), name)(**given)
+    return facts | method.model_dump(mode="json")
+
+
+def main() -> None:
+    """Command line."""
+    parser = ledger.parser(__doc__, ROWS)
+    parser.add_argument("--publish", action="store_true", help="write docs/results/klaad.json from what is stored")
+    options = parser.parse_args()
+    book = ledger.Ledger("klaad", options.out)
+    folder = options.out / book.name
+    if options.publish:
+        found = {entry["row"]: entry for entry in book.newest()}
+        stored = [
+            {"row": row, "machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found
+        ]
+        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
+        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        return
+    if options.table:
+        ledger.say(ledger.table(book.newest(), cells))
+        return
+    ledger.run(book, options.row or ROWS, lambda row: settings(row, folder), lambda row: measure(row, folder), cells)
+
+
+if __name__ == "__main__":
+    main()
