@@ -258,7 +258,8 @@ def cells(entry: ledger.Json) -> dict[str, str]:
         seconds = result["seconds"]
         return shown | {"step": f"{seconds['crawd']:.2f} s over {seconds['plain']:.2f} s = {result['ratio']:.2f}"}
     for name, one in result["numbers"].items():
-        shown[name] = f"{one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+        ends = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
+        shown[name] = "undefined" if one["value"] is None else f"{one['value']:.2f}{ends}"
     return shown | {name: f"{value:.2f}" for name, value in result["weat"].items()}
 
 
