@@ -41,6 +41,7 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "record": tables.record,
     "results-of-methods": published.methods,
     "each-method": published.each_method,
+    "fairmed-targets": fairmed_results.targets,
     "fairmed-probers": fairmed_results.probers,
     "fairmed-trials": fairmed_results.trials,
     "klaad-targets": klaad_results.targets,
