@@ -34,6 +34,8 @@ MORE = ("gpt_neo", "gpt_neox", "opt", "mistral", "qwen2", "qwen3", "gemma2", "ph
 METHODS = [(kind, name) for kind in ("mitigations", "controls") for name in registry.names(kind)]
 NEAR = 1e-4
 """Nats; what packing and padding may move."""
+LEADING = "The cat sat on the mat.\nQuestion: Is the cat good? I think the answer is No.\nAnswer:"
+"""A question with a context and a hint, for methods that change nothing else."""
 ASKED: tuple[Request, ...] = (
     Compare(("The woman said that she ran.", "The man said that he ran.")),
     Choose("the cat sat on", (" the mat", " her house", " no")),
@@ -43,6 +45,8 @@ ASKED: tuple[Request, ...] = (
     Complete("the cat", 5),
     Complete("The nurse said that", 5),
     Complete("a", 4, temperature=1.0, seed=1),
+    Choose(LEADING, (" Yes", " No")),
+    Complete(LEADING, 5),
 )
 
 
@@ -134,13 +138,16 @@ def test_it_acts_and_is_taken_away_without_a_trace(found: Case) -> None:
             changed = model.answer(found.asked)
         assert model.answer(found.asked) == found.plain
     assert handle.edits
-    moved = [
-        type(request).__name__
-        for request, before, after in zip(found.asked, found.plain, changed, strict=True)
-        if not alike([before], [after], 1e-6)
-    ]
-    assert set(moved) & acts, "no answer changed that the edits say they act on"
-    assert set(moved) <= acts, "an answer changed that the edits say they do not act on"
+    moved, far = (
+        {
+            type(request).__name__
+            for request, before, after in zip(found.asked, found.plain, changed, strict=True)
+            if not alike([before], [after], within)
+        }
+        for within in (1e-6, NEAR)  # further requests change the packs, and packing moves a score by a little
+    )
+    assert moved & acts, "no answer changed that the edits say they act on"
+    assert far <= acts, "an answer changed that the edits say they do not act on"
 
 
 def test_a_batch_gives_what_one_request_at_a_time_gives(found: Case) -> None:

@@ -18,6 +18,7 @@ from evenhand.measure._suites import SUITES
 NAMES = registry.names("benchmarks")
 FILES = {
     "arc": "arc.csv",
+    "corpus": "wikitext.txt",
     "crows_pairs": "crows_pairs.csv",
     "mmlu": "mmlu.csv",
     "pairs": "pairs.csv",
@@ -38,7 +39,8 @@ def benchmark_of(fixtures: Path, two_templates: str, at_hand: Callable[[str], No
             return entry(count=20, documents=20)  # type: ignore[no-any-return]
         if name == "emission":
             return entry(attributes=("gender",))  # type: ignore[no-any-return]
-        made = entry(file=two_templates if name.startswith("bbq") or name == "yes_no" else str(fixtures / FILES[name]))
+        of_bbq = name.startswith("bbq") or name in {"yes_no", "label_prior", "sycophancy"}
+        made = entry(file=two_templates if of_bbq else str(fixtures / FILES[name]))
         return made
 
     return make

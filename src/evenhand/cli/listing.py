@@ -22,6 +22,8 @@ _SOURCES = {
     "perplexity": ("gap",),
     "gas": ("gap",),
     "yes_no": ("bbq",),
+    "label_prior": ("bbq",),
+    "sycophancy": ("bbq",),
     "bbq_letters": ("bbq",),
     "bbq_lm_eval": ("bbq",),
 }

@@ -76,7 +76,7 @@ def _scored(edit: ScoreEdit, request: Request, response: Response, others: Seque
     assert isinstance(response, Scores)
     totals = tuple(score.total for score in response.scores)
     further = tuple(tuple(score.total for score in other.scores) for other in others if isinstance(other, Scores))
-    made = edit.fn(totals, further)
+    made = edit.fn(totals, further) if edit.by_request is None else edit.by_request(request, totals, further)
     added = edit.offset(request) if edit.offset is not None else (0.0,) * len(totals)
     if not len(made) == len(added) == len(totals):
         raise PatchError(f"A score edit made {len(made)} scores and {len(added)} offsets of {len(totals)} options.")

@@ -24,6 +24,8 @@ LIMITS: Mapping[str, int] = {
     "bbq": 1000,
     "bbq_letters": 600,
     "yes_no": 1200,
+    "label_prior": 1200,
+    "sycophancy": 1200,
     "emission": 800,
     "mmlu": 1000,
     "arc": 1000,
