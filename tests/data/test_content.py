@@ -24,6 +24,8 @@ def test_texts_are_found_as_whole_words_one_after_the_other() -> None:
 def test_what_does_not_stand_in_the_prompt_is_left_out() -> None:
     assert slots(PROMPT, {"context": "", "right answer": "Yes"}) is None
     assert slots(PROMPT, {"question": "is it a dog?"}) is None
+    assert slots("unable, able", {"a": "able"}) == Slots(("unable, ", ""), ("a",))
+    assert slots("able", {"a": "able"}) == Slots(("", ""), ("a",))
     found = slots("Question: is it?", {"other": "a dog", "question": "is it?"})
     assert found is not None
     assert found.keys == ("question",)

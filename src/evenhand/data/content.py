@@ -6,7 +6,6 @@ model answers is what it answers anyway: its prior over the answers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,12 +52,28 @@ def slots(prompt: str, texts: Mapping[str, str]) -> Slots | None:
         wanted = text.strip()
         if key == ANSWER or not wanted:
             continue
-        found = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)").search(prompt, begin)
-        if found:
-            pieces.append(prompt[begin : found.start()])
+        place = _whole(prompt, wanted, begin)
+        if place >= 0:
+            pieces.append(prompt[begin:place])
             keys.append(key)
-            begin = found.end()
+            begin = place + len(wanted)
     return Slots((*pieces, prompt[begin:]), tuple(keys)) if keys else None
+
+
+def _whole(prompt: str, wanted: str, begin: int) -> int:
+    """Where a text stands that neither begins nor ends within a word, -1 if nowhere."""
+    place = prompt.find(wanted, begin)
+    while place >= 0:
+        end = place + len(wanted)
+        if not (_in_word(prompt[place - 1 : place + 1]) or _in_word(prompt[end - 1 : end + 1])):
+            return place
+        place = prompt.find(wanted, place + 1)
+    return -1
+
+
+def _in_word(pair: str) -> bool:
+    """Whether two neighbours are both part of a word."""
+    return len(pair) == 2 and all(letter.isalnum() or letter == "_" for letter in pair)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -21,6 +21,8 @@ from evenhand.measure.yes_no import YesNo
 
 Contents = Literal["content_free", "in_domain", "batch"]
 CONTENTS: tuple[Contents, ...] = ("content_free", "in_domain", "batch")
+RANDOM_TEXTS = 1000
+"""Random texts in all, at most; many questions share them."""
 Questions = Literal["bbq", "boolq", "strategyqa", "strategyqa_train", "mmlu", "arc", "arc_easy"]
 
 
@@ -58,10 +60,16 @@ class LabelPrior(Benchmark):
 
     def load(self) -> Loaded:
         """Read the questions and ask each in three ways."""
+        import numpy as np
+
         found, data = self._asked()
         prompts = [(item, place) for item in found if (place := slots(_prompt(item), _texts(item))) is not None]
         domain = Domain.of(_texts(item) for item, _ in prompts if item.groups.get("order") != "no_first")
-        items = tuple(one for number, given in enumerate(prompts) for one in self._items(number, *given, domain))
+        rng = np.random.default_rng(self.seed)
+        drawn = [domain.draw(rng) for _ in range(min(RANDOM_TEXTS, len(prompts)))]
+        items = tuple(
+            one for number, given in enumerate(prompts) for one in _three_ways(number // 2, *given, drawn)
+        )  # both orders of a question lie side by side
         notes = (
             "The contents of a prompt are its question, with passage and options where there are any.",
             _right(found),
@@ -107,27 +115,24 @@ class LabelPrior(Benchmark):
             loaded = YesNo(questions=self.questions, file=self.file).load()
         return loaded.items, loaded.data
 
-    def _items(self, number: int, item: Item, place: Slots, domain: Domain) -> Iterator[Item]:
-        import numpy as np
 
-        request = item.requests[0]
-        assert isinstance(request, Choose)
-        drawn = domain.draw(np.random.default_rng([self.seed, number]))
-        whole = item.id.removesuffix("/yes_first").removesuffix("/no_first")
-        free = CONTENT_FREE[number // 2 % len(CONTENT_FREE)]  # both orders of a question lie side by side
-        order = item.groups.get("order", "")
-        prompts = (place.filled_with(free), place.filled(drawn), request.prompt)
-        for contents, prompt in zip(CONTENTS, prompts, strict=True):
-            yield Item(
-                id=f"{item.id}/{contents}",
-                cluster=item.cluster,
-                stratum=item.stratum,
-                block=whole,
-                origin=item.origin,
-                requests=(Choose(prompt, request.options),),
-                groups={"contents": contents, "order": order},
-                texts=dict(item.texts) if contents == "batch" else {},
-            )
+def _three_ways(number: int, item: Item, place: Slots, drawn: Sequence[Mapping[str, str]]) -> Iterator[Item]:
+    """A question without content, with random words in its places, and as it is; `number` chooses the stand-ins."""
+    request = item.requests[0]
+    assert isinstance(request, Choose)
+    free = CONTENT_FREE[number % len(CONTENT_FREE)]
+    prompts = (place.filled_with(free), place.filled(drawn[number % len(drawn)]), request.prompt)
+    for contents, prompt in zip(CONTENTS, prompts, strict=True):
+        yield Item(
+            id=f"{item.id}/{contents}",
+            cluster=item.cluster,
+            stratum=item.stratum,
+            block=item.id.removesuffix("/yes_first").removesuffix("/no_first"),
+            origin=item.origin,
+            requests=(Choose(prompt, request.options),),
+            groups={"contents": contents, "order": item.groups.get("order", "")},
+            texts=dict(item.texts) if contents == "batch" else {},
+        )
 
 
 def _prompt(item: Item) -> str:
