@@ -195,7 +195,7 @@ def test_only_gemma_asks_for_acceptance() -> None:
     assert [name for name in names() if get(name).needs_licence] == ["gemma3-270m"]
 
 
-LOCAL_ONLY = {"wikitext2", "strategyqa", "boolq", "arc", "mmlu"}
+LOCAL_ONLY = {"wikitext2", "strategyqa", "boolq", "arc", "mmlu", "commonsense_qa"}
 """Sources that no wheel and no hub repository holds with the pinned bytes."""
 
 

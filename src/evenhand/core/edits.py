@@ -145,6 +145,27 @@ class AttentionEdit:
 
 
 @dataclass(frozen=True)
+class SegmentEdit:
+    """Let queries see the segments of a prompt (`core.segments`) in an order of their own, in all layers and heads.
+
+    The tokens of a segment see all other segments, as if their own were the last; tokens after the segments see them as
+    before. Each query sees the keys at new positions: the more important a segment is to it, the nearer it stands. The
+    queries of one segment share one order. Prompts without segments stay on the usual path.
+
+    Attributes:
+        importance: mass [B, H, Lq, S] and lengths in tokens [B, 1, 1, S] to importance [B, H, Lq, S]. A query's mass on
+            a segment is its softmax over the tokens of all segments but its own, from scores without positions, summed
+            over the segment's tokens and, in a segment, over the segment's queries. Equal importance leaves segments in
+            the order of the prompt.
+    """
+
+    importance: Callable[[Tensor, Tensor], Tensor]
+    pointwise: ClassVar[bool] = False
+    mergeable: ClassVar[bool] = False
+    acts_on: ClassVar[Acts] = PROMPTED
+
+
+@dataclass(frozen=True)
 class BranchEdit:
     """A branch beside the vocabulary head: `fn` reads the last hidden state [B, L, D] and adds to the logits [B, L, V].
 
@@ -230,6 +251,7 @@ Edit = (
     | WeightEdit
     | EmbeddingEdit
     | AttentionEdit
+    | SegmentEdit
     | BranchEdit
     | LogitsEdit
     | BranchingEdit

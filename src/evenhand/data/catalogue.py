@@ -261,6 +261,24 @@ _ARC = DataSource(
     ),
 )
 
+_COMMONSENSE_QA = DataSource(
+    name="commonsense_qa",
+    title="CommonsenseQA, development part: 1,221 questions with five options",
+    kind="data",
+    licence="MIT",
+    citation="Talmor et al. 2019, CommonsenseQA: A Question Answering Challenge Targeting Commonsense Knowledge, NAACL",
+    upstream="https://github.com/declare-lab/TEAM at commit e43753fde8e53e498cf3056b85ae2f306902121f, folder data/csqa "
+    "(the questions of https://www.tau-nlp.org/commonsenseqa)",
+    files=(
+        File(
+            "valid.jsonl",
+            "3210497fdaae614ac085d9eb873dd7f4d49b6f965a93adadc803e1229fd8a02a",
+            471_653,
+            "commonsense_qa/valid.jsonl",
+        ),
+    ),
+)
+
 _MMLU = DataSource(
     name="mmlu",
     title="MMLU: 14,042 test and 1,531 validation questions with four options, 57 subjects",
@@ -350,6 +368,7 @@ SOURCES: Mapping[str, DataSource] = {
         _BOOLQ,
         _ARC,
         _MMLU,
+        _COMMONSENSE_QA,
         _SMOLLM2_135M,
         _GEMMA3_270M,
         _MINILM_L6,

@@ -30,10 +30,12 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from evenhand.core.edits import AttentionEdit
-from evenhand.core.errors import UnsupportedSite
+from evenhand.core.edits import AttentionEdit, SegmentEdit
+from evenhand.core.errors import PatchError, UnsupportedRequest, UnsupportedSite
 from evenhand.model.anatomy import Anatomy
 from evenhand.model.marks import forget, marks
+from evenhand.model.rotary import Rotary
+from evenhand.model.segments import Segmented, check
 
 NAMES = {"sdpa": "evenhand_on_sdpa", "eager": "evenhand_on_eager"}
 """Our function's name by what it stands before; each name gets the kind of mask that the other would get."""
@@ -50,6 +52,7 @@ class _Seat:
     hf: ReferenceType[PreTrainedModel]
     edits: list[AttentionEdit] = field(default_factory=list)
     readers: list[tuple[Reader, Tensor | None]] = field(default_factory=list)
+    segmented: Segmented | None = None
 
 
 _seats: WeakKeyDictionary[nn.Module, _Seat] = WeakKeyDictionary()
@@ -77,6 +80,19 @@ def _attend(
 ) -> tuple[Tensor, Tensor | None]:
     """The registered function: query [B, H, Lq, K], key and value [B, G, Lk, K] to output [B, Lq, H, K]."""
     seat = _seats[module]
+    if seat.segmented is not None:
+
+        def added() -> Tensor | None:
+            return _added(module, query, key.shape[2], attention_mask, None, given.get("is_causal"))
+
+        made = seat.segmented.attend(module, query, key, value, added, given)
+        if made is not None and (seat.edits or seat.readers):
+            raise UnsupportedRequest(
+                "A prompt with segments is read in an order of its own by each query: attention weights can be neither "
+                "read nor changed beside that. Remove the other patch, or the one for segments."
+            )
+        if made is not None:
+            return made, None
     native: Any = sys.modules[type(module).__module__].eager_attention_forward
     base: Any = native if seat.base == "eager" else ALL_ATTENTION_FUNCTIONS[seat.base]
     out, weights = base(module, query, key, value, attention_mask, **given)
@@ -208,6 +224,35 @@ def edited(hf: PreTrainedModel, anatomy: Anatomy, edit: AttentionEdit) -> Iterat
         finally:
             _seats[module].edits.remove(edit)
             forget(hf, edit)
+
+
+@contextmanager
+def segmented(hf: PreTrainedModel, anatomy: Anatomy, edit: SegmentEdit) -> Iterator[None]:
+    """Put an edit of segments in place, in all layers.
+
+    Raises:
+        UnsupportedSite: this family cannot be changed here, or its positions are not rotary ones that are understood.
+        PatchError: there is one already.
+    """
+    modules = [layer.attention for layer in anatomy.layers if layer.attention is not None]
+    if not editable(hf, anatomy) or len(modules) < len(anatomy.layers):
+        raise UnsupportedSite(
+            f"The attention of {type(hf).__name__} cannot be changed in all layers: it does not use transformers' "
+            "attention interface throughout, so segments cannot be seen in another order. Use another model."
+        )
+    rotary = Rotary(hf)
+    with rotary.watching(modules), _switched(hf, anatomy):
+        if _seats[modules[0]].segmented is not None:
+            raise PatchError("Two edits of segments cannot be installed at once: remove the other patch first.")
+        made = Segmented(hf, edit, rotary, modules)
+        try:
+            for module in modules:
+                _seats[module].segmented = made
+            check(made)
+            yield
+        finally:
+            for module in modules:
+                _seats[module].segmented = None
 
 
 @contextmanager

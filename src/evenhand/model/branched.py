@@ -87,7 +87,7 @@ def _scored(hf: PreTrainedModel, groups: Sequence[tuple[Text, ...]], combine: Co
     for row, text in enumerate(texts):
         ids[row, : len(text.tokens) - 1] = torch.tensor(text.tokens[:-1])
         real[row, : len(text.tokens) - 1] = 1
-    with torch.inference_mode(), prompts_end(hf, [text.start - 1 for text in texts]):
+    with torch.inference_mode(), prompts_end(hf, [text.start - 1 for text in texts], [text.segments for text in texts]):
         logits = hf(input_ids=ids.to(device), attention_mask=real.to(device), use_cache=False).logits
         out: list[list[float]] = []
         row = 0

@@ -103,7 +103,7 @@ def one_by_one(model: PreTrainedModel, texts: Sequence[Text]) -> list[list[float
     device = input_device(model)
     out = []
     for text in texts:
-        with torch.inference_mode(), prompts_end(model, [text.start - 1]):
+        with torch.inference_mode(), prompts_end(model, [text.start - 1], [text.segments]):
             logits = model(input_ids=torch.tensor([text.tokens[:-1]], device=device), use_cache=False).logits[0]
             logprobs = torch.log_softmax(logits[text.start - 1 :].float(), dim=-1)
         targets = torch.tensor(text.tokens[text.start :], device=device)

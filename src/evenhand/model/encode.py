@@ -17,9 +17,28 @@ from typing import Any
 
 from evenhand.core.errors import ModelError, UnsupportedRequest, UsageError
 from evenhand.core.requests import Choose, Compare, Complete, NextToken, Request
+from evenhand.core.segments import CLOSE, OPEN, split
 from evenhand.model.plan import Text
 
 DEFAULT_LENGTH = 2048
+
+
+class Tokens(list[int]):
+    """Token ids that know where the segments of their prompt lie; see `Text.segments`."""
+
+    segments: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, ids: Sequence[int], marked: tuple[int, ...], moved: int) -> Tokens:
+        """Ids whose segments lie `moved` places further to the right than `marked`; what lies before 0 is cut off."""
+        made = cls(ids)
+        made.segments = tuple(max(0, place + moved) for place in marked)
+        return made
+
+
+def segments(ids: Sequence[int]) -> tuple[int, ...]:
+    """Where the segments of a prompt lie, () if it has none."""
+    return getattr(ids, "segments", ())
 
 
 @dataclass(slots=True)
@@ -70,8 +89,20 @@ class Encoder:
             return []
         given = {} if special is None else {"add_special_tokens": special}
         quiet = {"verbose": False}  # long texts are cut into windows here, so there is nothing to warn of
-        encoded: list[list[int]] = self.tokenizer(list(texts), **given, **quiet)["input_ids"]
-        return encoded
+        marked = {text for text in texts if OPEN in text or CLOSE in text}
+        if not marked:
+            encoded: list[list[int]] = self.tokenizer(list(texts), **given, **quiet)["input_ids"]
+            return encoded
+        usual = iter(self.ids([text for text in texts if text not in marked], special=special))
+        return [self._apart(text, special) if text in marked else next(usual) for text in texts]
+
+    def _apart(self, text: str, special: bool | None) -> list[int]:
+        """Token ids of a prompt with segments: its parts are encoded apart, special tokens open the first."""
+        prefix, parts, suffix = split(text)
+        pieces = [self.ids([prefix], special=special)[0] if prefix or special is not False else []]
+        pieces += [self.ids([part], special=False)[0] if part else [] for part in (*parts, suffix)]
+        ends = list(itertools.accumulate(map(len, pieces)))
+        return Tokens.of([token for piece in pieces for token in piece], tuple(ends[:-1]), 0)
 
     def encode(self, requests: Sequence[Request]) -> Encoded:
         """Texts of `Choose`, `Compare` and `NextToken` requests; equal texts are scored once."""
@@ -97,7 +128,9 @@ class Encoder:
                     f"{self.length} tokens. Ask for fewer."
                 )
             counts.cut += len(row) > room
-            out.append((row or self._opened([]))[-room:])
+            opened = row or self._opened([])
+            over = max(0, len(opened) - room)
+            out.append(Tokens.of(opened[over:], segments(opened), -over))
         return out
 
     def formatted(self, prompt: str) -> str:
@@ -156,7 +189,8 @@ class Encoder:
                 return [[self._fitted(whole, start, counts)] for whole in wholes]
             case NextToken(prompt, words):
                 wholes, start, own = self._options(prompt, words, counts)
-                return [[self._fitted(w[: first + 1], start, counts)] for w, first in zip(wholes, own, strict=True)]
+                cut = [Tokens.of(w[: first + 1], segments(w), 0) for w, first in zip(wholes, own, strict=True)]
+                return [[self._fitted(w, start, counts)] for w in cut]
         raise UnsupportedRequest(f"{type(request).__name__} is not scored")
 
     def _whole(self, ids: Sequence[int], counts: Counts) -> list[Text]:
@@ -173,7 +207,9 @@ class Encoder:
     def _opened(self, ids: Sequence[int]) -> list[int]:
         if self.opening is None:
             raise UnsupportedRequest("This tokenizer has neither a beginning- nor an end-of-text token to open a text.")
-        return list(ids) if ids and ids[0] == self.opening else [self.opening, *ids]
+        if ids and ids[0] == self.opening:
+            return Tokens.of(ids, segments(ids), 0)
+        return Tokens.of([self.opening, *ids], segments(ids), 1)
 
     def _options(self, prompt: str, options: Sequence[str], counts: Counts) -> tuple[list[list[int]], int, list[int]]:
         """Prompt and option as one sequence each, where scoring begins in all, and each option's own first token."""
@@ -204,9 +240,9 @@ class Encoder:
         """The last tokens that the model's context holds, as lm-evaluation-harness does."""
         over = len(whole) - (self.length + 1)
         if over <= 0:
-            return Text(tuple(whole), start)
+            return Text(tuple(whole), start, segments(whole))
         counts.cut += 1
-        return Text(tuple(whole[over:]), max(1, start - over))
+        return Text(tuple(whole[over:]), max(1, start - over), Tokens.of((), segments(whole), -over).segments)
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

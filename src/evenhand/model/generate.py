@@ -25,6 +25,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from evenhand.core.errors import ModelError
 from evenhand.core.requests import Complete, Completion
+from evenhand.model.encode import segments
 from evenhand.model.packed import input_device
 from evenhand.model.positions import prompts_are_read, prompts_end
 
@@ -101,7 +102,7 @@ class _Choice(LogitsProcessor):
     def _plain(self, prompt: Sequence[int], fresh: Sequence[int]) -> Tensor:
         """Logits [1, V] after a prompt and what was chosen since: no batch, no padding, no cache."""
         alone = torch.tensor([[*prompt, *fresh]], device=input_device(self.model))
-        with torch.inference_mode(), prompts_end(self.model, [len(prompt) - 1]):
+        with torch.inference_mode(), prompts_end(self.model, [len(prompt) - 1], [segments(prompt)]):
             logits: Tensor = self.model(
                 input_ids=alone, attention_mask=torch.ones_like(alone), use_cache=False, logits_to_keep=1
             ).logits
@@ -187,6 +188,7 @@ def _together(
     for row, prompt in enumerate(prompts):
         ids[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask[row, longest - len(prompt) :] = 1
+    spans = [tuple(place + longest - len(prompt) for place in segments(prompt)) for prompt in prompts]
     ends = _ends(model, tokenizer)
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max(request.max_new_tokens for request in requests),
@@ -199,7 +201,7 @@ def _together(
     with (
         torch.inference_mode(),
         _own_settings_apart(model),
-        prompts_end(model, [longest - 1] * len(prompts)),
+        prompts_end(model, [longest - 1] * len(prompts), spans),
     ):
         out = model.generate(  # type: ignore[operator]
             input_ids=ids.to(device),

@@ -96,7 +96,8 @@ class PaddedRoad:
             depth = (real.cumsum(1) - 1 + seen.sum(1, keepdim=True)).clamp(min=0)
             gather_row, gather_column, targets = _scored(pack.texts, texts, [len(prefixes[o]) for o in owner])
             ends = [texts[i].start - 1 - len(prefixes[o]) for i, o in zip(pack.texts, owner, strict=True)]
-            with prompts_end(self.model, ends):
+            segments = () if begun else [texts[i].segments for i in pack.texts]  # no edit that asks for them is cached
+            with prompts_end(self.model, ends, segments):
                 logits = self._forward(ids, torch.cat([seen, real], dim=1), depth, device, extra)
         picked = logits[gather_row.to(device), gather_column.to(device)]
         values = token_logprobs(picked, torch.arange(len(picked), device=device), targets.to(device)).tolist()

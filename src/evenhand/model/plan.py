@@ -26,10 +26,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A token sequence of which `tokens[start:]` are scored, each given all before it; `start >= 1`."""
+    """A token sequence of which `tokens[start:]` are scored, each given all before it; `start >= 1`.
+
+    `segments`: places of the first token of each segment of its prompt and of the one after the last; () without.
+    """
 
     tokens: tuple[int, ...]
     start: int
+    segments: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,20 +15,33 @@ from transformers import PreTrainedModel
 
 @dataclass(slots=True)
 class _Prompts:
-    """The prompts of the passes under way: column of the last token of each row, None if nobody said; what is kept."""
+    """The prompts of the passes under way.
+
+    Attributes:
+        last: column of the last token of each row, None if nobody said.
+        segments: where the segments of each row begin, and the end of the last one, as columns.
+        kept: what edits keep.
+    """
 
     last: Tensor | None = None
-    kept: dict[object, Tensor] = field(default_factory=dict)
+    segments: tuple[tuple[int, ...], ...] = ()
+    kept: dict[object, Any] = field(default_factory=dict)
 
 
 _under_way: WeakKeyDictionary[PreTrainedModel, _Prompts] = WeakKeyDictionary()
 
 
 @contextmanager
-def prompts_end(hf: PreTrainedModel, last: Sequence[int]) -> Iterator[None]:
-    """Say for the forward passes inside in which column the last prompt token of each row lies."""
+def prompts_end(hf: PreTrainedModel, last: Sequence[int], segments: Sequence[Sequence[int]] = ()) -> Iterator[None]:
+    """Say for the forward passes inside where the prompts of the rows end and where their segments lie.
+
+    Args:
+        hf: the model.
+        last: column of the last prompt token of each row.
+        segments: columns of the first token of each segment and of the one after the last segment, for each row.
+    """
     before = _under_way.get(hf)
-    _under_way[hf] = _Prompts(torch.tensor(list(last)))
+    _under_way[hf] = _Prompts(torch.tensor(list(last)), tuple(map(tuple, segments)) if any(segments) else ())
     try:
         yield
     finally:
@@ -56,6 +70,12 @@ def last_of_prompt(hf: PreTrainedModel, rows: int, length: int) -> Tensor:
     return torch.full((rows,), length - 1 if length > 1 else -1)
 
 
-def kept(hf: PreTrainedModel) -> dict[object, Tensor]:
+def segments_of(hf: PreTrainedModel) -> tuple[tuple[int, ...], ...]:
+    """Where the segments of each row lie (see `prompts_end`); () if no row has any."""
+    known = _under_way.get(hf)
+    return known.segments if known is not None else ()
+
+
+def kept(hf: PreTrainedModel) -> dict[object, Any]:
     """What edits keep of the prompts under way; prompts that nobody announced share one memory."""
     return _under_way.setdefault(hf, _Prompts()).kept

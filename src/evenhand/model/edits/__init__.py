@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from evenhand.core import edits as kinds
 from evenhand.model.anatomy import Anatomy
-from evenhand.model.attention import edited
+from evenhand.model.attention import edited, segmented
 from evenhand.model.edits.activation import activation
 from evenhand.model.edits.branch import branch
 from evenhand.model.edits.embedding import embedding
@@ -28,6 +28,8 @@ def install(hf: PreTrainedModel, anatomy: Anatomy, edit: kinds.Edit, undo: ExitS
             undo.enter_context(embedding(hf, edit))
         case kinds.AttentionEdit():
             undo.enter_context(edited(hf, anatomy, edit))
+        case kinds.SegmentEdit():
+            undo.enter_context(segmented(hf, anatomy, edit))
         case kinds.BranchEdit():
             undo.enter_context(branch(hf, edit))
         case kinds.LogitsEdit():
