@@ -65,7 +65,7 @@ def stepping(model: Model) -> Iterator[Callable[[Loss, Batch], Step]]:
         def step_of(loss: Loss, batch: Batch) -> Step:
             def step() -> None:
                 optimiser.zero_grad()
-                loss(model.hf, batch)["loss"].mean().backward()
+                torch.autograd.backward(loss(model.hf, batch)["loss"].mean())
                 optimiser.step()
 
             return step
