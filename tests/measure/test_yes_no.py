@@ -115,6 +115,7 @@ def test_a_model_that_knows_and_does_not_lean_has_ideal_numbers(
         "order_kappa": 1,
         "auc": 1,
         "accuracy": 100,
+        "balanced_accuracy": 100,
         "ece_width": 0,
         "ece_mass": 0,
         "negative_confidence": 0.5,

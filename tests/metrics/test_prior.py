@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.metrics.conftest import MakeTable, ValueOf
 
+from evenhand.metrics.balanced_accuracy import BalancedAccuracy
 from evenhand.metrics.ctr import Ctr
 from evenhand.metrics.cue_swing import CueSwing
 from evenhand.metrics.ecr import Ecr
@@ -94,3 +95,11 @@ def test_ties_count_half(table: MakeTable, value_of: ValueOf) -> None:
 
 def test_one_hint_alone_has_no_swing(table: MakeTable, value_of: ValueOf) -> None:
     assert np.isnan(value_of(CueSwing(), table({"said_yes": [1, 0], "hints_yes": [1, 1]})))
+
+
+def test_both_answers_weigh_alike_however_often_they_are_right(table: MakeTable, value_of: ValueOf) -> None:
+    """3 of 4 with Yes and 0 of 1 with No: 37.5 %; a model that always says Yes has 50 %."""
+    truth = [1, 1, 1, 1, 0]
+    assert value_of(BalancedAccuracy(), table({"correct": [1, 1, 1, 0, 0], "truth": truth})) == pytest.approx(37.5)
+    assert value_of(BalancedAccuracy(), table({"correct": truth, "truth": truth})) == pytest.approx(50.0)
+    assert np.isnan(value_of(BalancedAccuracy(), table({"correct": [1.0], "truth": [1.0]})))

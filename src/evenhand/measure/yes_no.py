@@ -69,6 +69,7 @@ class YesNo(Benchmark):
         "ece_mass",
         "auc",
         "accuracy",
+        "balanced_accuracy",
         "answer_mass",
     )
     by: ClassVar[tuple[str, ...]] = ("order", "category")

@@ -115,6 +115,13 @@ METRICS: Mapping[str, MetricWords] = {
         "and a quarter for four options.",
         _ALWAYS,
     ),
+    "balanced_accuracy": ability(
+        "Accuracy, both answers alike",
+        "is right in {value} of the questions when those with the answer Yes and those with No weigh alike",
+        "Mean of the shares of right answers among questions with Yes and among those with No: 50 is chance, whichever "
+        "answer the model likes.",
+        _ALWAYS,
+    ),
     "accuracy_norm": ability(
         "Accuracy, per character",
         "is right in {value} of the questions when log-probabilities are divided by the answer's length",
