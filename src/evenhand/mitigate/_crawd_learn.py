@@ -15,7 +15,7 @@ from evenhand.mitigate import _crawd_reference as references
 from evenhand.mitigate._crawd_block import Block, Decay, Sizes
 from evenhand.mitigate._crawd_reference import Reference
 from evenhand.mitigate._mitigation import Fitted
-from evenhand.mitigate._train import Batch, Step, next_token_loss, train, weight_edits
+from evenhand.mitigate._train import Batch, Loss, Step, next_token_loss, train, weight_edits
 from evenhand.model.edits.branch import branch, reference_states
 
 if TYPE_CHECKING:
@@ -26,15 +26,29 @@ PROMPT = "The nurse told the engineer that"
 """A text of our own whose attention to the reference is shown."""
 
 
-def learn(model: Model, settings: Crawd, texts: Sequence[str], seed: int) -> Fitted:
+def learn(
+    model: Model,
+    settings: Crawd,
+    words: Sequence[str],
+    texts: Sequence[str],
+    seed: int,
+    objective: Loss = next_token_loss,
+) -> Fitted:
     """Train adapters and block together on the texts.
 
     Tensors: those of the adapters; `extra:NAME` of the block; `tau` [H]; `reference.before` and `reference.keys`, ids.
 
+    Args:
+        model: the model.
+        settings: of the method.
+        words: the reference.
+        texts: what it is trained on.
+        seed: of everything random.
+        objective: the loss of the network with the block beside its head.
+
     Raises:
         UsageError: the hidden size cannot be divided into so many heads.
     """
-    words = references.words_of(settings.reference, settings.words)
     reference = references.encoded(model, words)
     block = Block(sizes_of(model, settings), decay_of(settings), settings.attention_dropout)
     block.begin(torch.Generator().manual_seed(seed))
@@ -47,7 +61,7 @@ def learn(model: Model, settings: Crawd, texts: Sequence[str], seed: int) -> Fit
             return block(hidden.view(*batch.mask.shape, -1), states, batch.mask).view(*hidden.shape[:-1], -1)  # type: ignore[no-any-return]
 
         with branch(network, BranchEdit(add)):
-            return next_token_loss(network, batch)
+            return objective(network, batch)
 
     trained = train(model, [(text,) for text in texts], loss, settings, seed=seed, extra=block)
     ids = {name: torch.tensor(getattr(reference, name), dtype=torch.long) for name in ("before", "keys")}
@@ -140,9 +154,10 @@ def attention_map(model: Model, settings: Crawd, tensors: Mapping[str, Tensor], 
 
 
 def _losses(steps: Sequence[Step]) -> Curve:
-    values = tuple(round(step.terms["loss"], 5) for step in steps)
-    line = Series(name="loss", x=tuple(float(n) for n in range(1, len(values) + 1)), y=values)
-    return Curve(title="Loss in training", x="step", y="cross-entropy (nats per token)", series=(line,))
+    x = tuple(float(n) for n in range(1, len(steps) + 1))
+    names = tuple(steps[0].terms) if steps else ()
+    lines = tuple(Series(name=name, x=x, y=tuple(round(step.terms[name], 5) for step in steps)) for name in names)
+    return Curve(title="Loss in training", x="step", y="nats per token", series=lines)
 
 
 def _said(model: Model, settings: Crawd, words: Sequence[str], reference: Reference, block: Block) -> tuple[str, ...]:

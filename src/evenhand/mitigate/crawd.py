@@ -28,7 +28,7 @@ class Crawd(TrainSettings, Mitigation):
     name: ClassVar[str] = "crawd"
     card: ClassVar[Card] = Card(
         title="Fine-tunes with cross-attention from the text to sensitive words, whose largest weights decay.",
-        source="CrAWD: Haque, Fu, Xu, Yuan, Niu, Findings of EMNLP 2025, 854.",
+        source="CrAWD: Haque, Fu, Xu, Yuan, Niu, Findings of EMNLP 2025, https://aclanthology.org/2025.findings-emnlp.854",
         formula="h, b = last hidden states of text and reference; beta = softmax((h WQ)(b WK)^T / sqrt(d)), per head; "
         "beta' = factor * beta where beta is among the largest top % of its row, else beta; u = LayerNorm(h + (beta' b "
         "WV) WO); x = LayerNorm(u + FFN(u)); logits = head(h) + x down up; minimise CE = mean of -log P(token | tokens "
@@ -99,7 +99,8 @@ class Crawd(TrainSettings, Mitigation):
         """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `reference.keys`."""
         from evenhand.mitigate._crawd_learn import learn
 
-        return learn(model, self, self._texts(items, rng), int(rng.integers(2**31)))
+        words = references.words_of(self.reference, self.words)
+        return learn(model, self, words, self._texts(items, rng), int(rng.integers(2**31)))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """Changes of weights, and the block beside the vocabulary head."""

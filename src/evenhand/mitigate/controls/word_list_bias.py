@@ -61,7 +61,7 @@ class WordListBias(Mitigation):
         import torch
 
         listed = lexicon.read(self.words) if self.words.endswith(".json") else lexicon.get(self.words)
-        found = {word: _beginnings(model.tokenizer, word) for word in listed.words}
+        found = {word: beginnings(model.tokenizer, word) for word in listed.words}
         heads = sorted({token for places in found.values() for token, _ in places})
         split = sum(not all(single for _, single in places) for places in found.values())
         if not heads:
@@ -84,7 +84,7 @@ def _lowered(tokens: Tensor, nats: float) -> Callable[[Tensor], Tensor]:
     return lower
 
 
-def _beginnings(tokenizer: Any, word: str) -> list[tuple[int, bool]]:
+def beginnings(tokenizer: Any, word: str) -> list[tuple[int, bool]]:
     """First tokens of a word where it may stand, and whether each is the whole word.
 
     Leading tokens that are mere space do not count. A first token of one or two letters begins too many other words
