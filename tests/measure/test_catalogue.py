@@ -22,6 +22,7 @@ FILES = {
     "crows_pairs": "crows_pairs.csv",
     "mmlu": "mmlu.csv",
     "pairs": "pairs.csv",
+    "position_bias": "arc.csv",
     "stereoset": "stereoset.json",
 }
 
