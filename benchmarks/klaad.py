@@ -50,7 +50,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "without cross-entropy": ("klaad", {"cross_entropy": 0.0}),
 }
 """Variants: the method and the settings that are no defaults."""
-SEVERAL = tuple(VARIANTS)[:4]
+SEVERAL = ("klaad_balanced", "klaad", "cross_entropy")
 """Variants that are fitted with three seeds; the others with one."""
 TRIED: dict[str, dict[str, Any]] = {
     "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
@@ -60,13 +60,13 @@ TRIED: dict[str, dict[str, Any]] = {
 ROWS = [
     *TRIED,
     *(f"{variant}, seed 0" for variant in VARIANTS),
-    *(f"{variant}, seed {seed}" for seed in (1, 2) for variant in SEVERAL[::-1]),
+    *(f"{variant}, seed {seed}" for seed in (1, 2) for variant in SEVERAL),
     "summary",
     "final",
 ]
 STEREOSET = configured("stereoset", {"task": "intrasentence"})
-BATTERY = (STEREOSET, configured("crows_pairs", {}), configured("perplexity", {"documents": 320}))
-LIMITS = {"crows_pairs": 300}
+BATTERY = (STEREOSET, configured("crows_pairs", {}), configured("perplexity", {"documents": 240}))
+LIMITS = {"crows_pairs": 250}
 FOLDS: dict[str, Any] = {"stereoset": "test", "perplexity": "test"}
 PAIRS = 200
 NUMBERS = ("stereoset.ss", "stereoset.lms", "stereoset.icat", "crows_pairs.stereotype_rate", "perplexity.perplexity")

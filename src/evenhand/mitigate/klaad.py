@@ -99,7 +99,7 @@ class Klaad(TrainSettings, Mitigation):
     pool: Annotated[
         Literal["mean", "last"], Field(description="What stands for a text in the triplet term: mean or last token.")
     ] = "mean"
-    limit: Annotated[int, Field(ge=1, description="Items to train on, at most; drawn at random.")] = 1200
+    limit: Annotated[int, Field(ge=1, description="Items to train on, at most; drawn at random.")] = 800
     amount: Annotated[float, Field(gt=0, le=1, description="How much of the learned change is used: 1 = all.")] = 1.0
 
     @property

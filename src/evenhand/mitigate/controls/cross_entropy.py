@@ -44,7 +44,7 @@ class CrossEntropy(TrainSettings, Mitigation):
     grid: ClassVar[tuple[float, ...]] = (0.5, 1.0)
     no_sham: ClassVar[str] = "it is a control: it claims no mechanism that could be taken out."
 
-    limit: Annotated[int, Field(ge=1, description="Items to train on, at most; drawn at random.")] = 1200
+    limit: Annotated[int, Field(ge=1, description="Items to train on, at most; drawn at random.")] = 800
     amount: Annotated[float, Field(gt=0, le=1, description="How much of the learned change is used: 1 = all.")] = 1.0
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
