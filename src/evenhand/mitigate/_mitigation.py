@@ -65,7 +65,7 @@ class Mitigation(Frozen, ABC):
         fit_on: the items it is fitted on by default, None if it needs none.
         reads: the texts that each item must have (keys of `Item.texts`).
         tasks: kinds of models that it can change.
-        transductive: whether it reads the unlabelled inputs of the test.
+        transductive: whether it reads the unlabelled inputs of the test, whatever its settings are.
         strength: the field that makes it stronger or weaker, "" if there is none.
         grid: values of `strength` to try on the choose-fold, weakest first.
         primary: "benchmark.metric" of the numbers that it claims to better, named before anything is fitted.
@@ -103,6 +103,11 @@ class Mitigation(Frozen, ABC):
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The method without its mechanism, after it was fitted: `tensors` tell its size."""
         return ()
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether, as it is set, it reads the unlabelled inputs of the test: a trial gives it those and says so."""
+        return self.transductive
 
     def can_read(self, items: Sequence[Item]) -> bool:
         """Whether it can be fitted on items like these, so that a rival gets the same ones where it can."""

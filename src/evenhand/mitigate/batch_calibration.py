@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,12 +24,11 @@ class BatchCalibration(Calibration):
         "Proleev, Mincu, Chen, Heller, Roy, ICLR 2024. https://arxiv.org/abs/2309.17249",
         formula="p(c | x) = share of label c among the labels; prior(c) = mean over x of p(c | x); log: score' = score "
         "- amount * log prior; prob: share' = share - amount * (prior - 1 / labels)",
-        differs="The paper's batch is the test's own (transductive); here it is drawn from the items that it is fitted "
-        "on, whose fold is not the test's. For the published form, fit it in Python on the items that you measure; no "
-        "label is read. The paper subtracts means in the space of scores without saying which; log divides by the "
-        "mean probability, as the other calibrations do, and prob subtracts it. The weight (amount) is never learned "
-        "from labels. One prior for each list of options and order of the labels. The options keep the probability "
-        "that they had together.",
+        differs="The paper's batch is the test's own (transductive). That is inputs = test, and a report says so; by "
+        "default the batch is drawn from other questions, in the fold that it is fitted on. The paper subtracts means "
+        "in the space of scores without saying which; log divides by the mean probability, as the other calibrations "
+        "do, and prob subtracts it. The weight (amount) is never learned from labels. One prior for each list of "
+        "options and order of the labels. The options keep the probability that they had together.",
         cautions="If one label is right more often than others, that is taken for a prior too and taken off. Acts only "
         "where options are scored, and only for lists of options that it was fitted on; not on what the model writes.",
         needs="a decoder; items that choose among the same labels",
@@ -39,6 +38,16 @@ class BatchCalibration(Calibration):
     questions: Annotated[
         int, Field(ge=2, description="Inputs in the batch, at most, for each list of options and order; at random.")
     ] = 100
+
+    inputs: Annotated[
+        Literal["fit", "test"],
+        Field(description="Whose questions it reads: other ones, or those of the test, without their answers."),
+    ] = "fit"
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether it is set to the published, transductive form."""
+        return self.inputs == "test"
 
     def asked(self, found: Sequence[Asked], rng: np.random.Generator) -> list[str]:
         """The prompts of so many items, as they are."""

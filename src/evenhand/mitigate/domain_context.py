@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,9 +26,9 @@ class DomainContext(Calibration):
         formula="n random texts: as many words as a text has on average, drawn with replacement from all words of the "
         "domain, and a full stop; p(c) = summed P(form of label c); prior(c) ~ mean over texts of p(c); log: score' = "
         "score - amount * log prior; prob: share' = share - amount * (prior - 1 / labels)",
-        differs="The paper's words are those of the test's own inputs (transductive); here they are those of the items "
-        "that it is fitted on, whose fold is not the test's. For the published form, fit it in Python on the items "
-        "that you measure; no label is read. Prompts have no examples. Each kind of text of an item (passage, "
+        differs="The paper's words are those of the test's own inputs (transductive). That is inputs = test, and a "
+        "report says so; by default they are those of other questions, in the fold that it is fitted on. Prompts have "
+        "no examples. Each kind of text of an item (passage, "
         "question, option) has words and a length of its own. One prior for each list of options and order of the "
         "labels. The options keep the probability that they had together. Priors are at least 1e-6.",
         cautions="Acts only where options are scored, and only for lists of options that it was fitted on; not on what "
@@ -37,6 +37,16 @@ class DomainContext(Calibration):
     )
 
     texts_drawn: Annotated[int, Field(ge=1, description="Random texts for each list of options and order.")] = 20
+
+    inputs: Annotated[
+        Literal["fit", "test"],
+        Field(description="Whose questions it reads: other ones, or those of the test, without their answers."),
+    ] = "fit"
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether it is set to the published, transductive form."""
+        return self.inputs == "test"
 
     def asked(self, found: Sequence[Asked], rng: np.random.Generator) -> list[str]:
         """Prompts of randomly chosen items with random texts in the places of their own."""

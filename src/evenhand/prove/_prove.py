@@ -95,6 +95,11 @@ def prove(
         return compared(model, candidates, tests, settings, folder, keep=out is not None)
 
 
+def _reads_test(patch: Patch) -> bool:
+    """Whether it was fitted on the unlabelled inputs of the test, as its method is set."""
+    return bool(getattr(patch.method, "reads_test", False))
+
+
 def _named(name: str, role: Role, patches: Sequence[Patch]) -> list[Candidate]:
     if len(patches) == 1:
         return [Candidate(name, role, patches[0])]
@@ -127,7 +132,7 @@ def compared(
     loaded = tests.loaded(settings.seed)
     for one in candidates:
         one.patch.check_base(model.identity)
-        if one.patch.provenance.fitted_on is not None:
+        if one.patch.provenance.fitted_on is not None and not _reads_test(one.patch):
             refuse(one.patch.provenance.fitted_on, {name: found.items for name, found in loaded.items()})
     runs: dict[str, Measured] = {BEFORE: _arms.run(model, BEFORE, None, tests, settings, out)}
     for one in candidates:
@@ -152,7 +157,7 @@ def compared(
         card=cls.card,
         settings=method.method.model_dump(mode="json"),
         fitted_on=f"{fitted.n_items:,} items of {fitted.benchmark or 'your own'}{where}" if fitted is not None else "",
-        transductive=cls.transductive,
+        transductive=_reads_test(method),
         tested_on={run.name: _tested(tests, run.name, run.n_items) for run in runs[BEFORE].record.benchmarks},
         primary=tests.primary,
         guards=tuple(guard.rule for guard in tests.guards),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evenhand.core.errors import UsageError
 from evenhand.core.items import Item
 from evenhand.data import splits
+from evenhand.data.content import ANSWER
 from evenhand.data.splits import Fold
 from evenhand.measure._benchmark import Benchmark, Loaded
 from evenhand.measure._items import items
@@ -125,3 +126,12 @@ def _limits(limit: Limit, names: Iterable[str]) -> dict[str, int]:
 def fit_items(fit_on: Benchmark, limit: Limit, seed: int) -> tuple[Item, ...]:
     """Items of the fold 'fit'; only a limit for all benchmarks holds here too."""
     return items(fit_on, fold="fit", limit=limit if isinstance(limit, int) else None, seed=seed).items
+
+
+def inputs_of_test(fit_on: Benchmark, limit: Limit, seed: int) -> tuple[Item, ...]:
+    """Items of the fold 'test' that a trial measures, without what is right: what a transductive method may read."""
+    found = items(fit_on, fold="test", limit=_limits(limit, [fit_on.name]).get(fit_on.name), seed=seed).items
+    return tuple(
+        replace(item, facts={}, texts={key: text for key, text in item.texts.items() if key != ANSWER})
+        for item in found
+    )

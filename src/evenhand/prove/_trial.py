@@ -24,7 +24,7 @@ from evenhand.mitigate._mitigation import Mitigation
 from evenhand.prove._arms import Candidate, Settings, slug
 from evenhand.prove._grid import choose
 from evenhand.prove._prove import compared
-from evenhand.prove._tests import Limit, Tests, fit_items, tests_of
+from evenhand.prove._tests import Limit, Tests, fit_items, inputs_of_test, tests_of
 
 if TYPE_CHECKING:
     from evenhand.model import Model, Patch
@@ -90,9 +90,13 @@ def trial(
         check(folder)
         facts = _facts(model, method, source, tests, settings, (seeds, shams, grid, limit, named))
         _agree(folder / "plan.json", facts, resume=resume)
-        work = _Fitting(model, source, limit, settings, folder)
+        work = _Fitting(model, source, limit, settings, folder, reads_test=method.reads_test)
         points: tuple[GridPoint, ...] = ()
         notes: tuple[str, ...] = ()
+        if grid and method.reads_test:
+            raise UsageError(
+                f"{method.name} is set to read the inputs of the test, so nothing can be chosen before it."
+            )
         if grid:
             method, points, notes = choose(model, method, work, tests, settings, folder)
         candidates = _candidates(work, method, seeds, shams)
@@ -113,13 +117,29 @@ class _Fitting:
         items: what the method is fitted on.
     """
 
-    def __init__(self, model: Model, source: Benchmark | None, limit: Limit, settings: Settings, out: Path) -> None:
+    def __init__(
+        self,
+        model: Model,
+        source: Benchmark | None,
+        limit: Limit,
+        settings: Settings,
+        out: Path,
+        *,
+        reads_test: bool = False,
+    ) -> None:
+        self.reads_test = reads_test
         self.model = model
         self.source = source
         self.limit = limit
         self.settings = settings
         self.out = out
-        self.items: Sequence[Item] = fit_items(source, limit, settings.seed) if source is not None else ()
+        self.items: Sequence[Item] = self._of(source, reads_test)
+
+    def _of(self, source: Benchmark | None, reads_test: bool) -> Sequence[Item]:
+        """Items to fit on: those of the fold 'fit', or the unlabelled ones of the test."""
+        if source is None:
+            return ()
+        return (inputs_of_test if reads_test else fit_items)(source, self.limit, self.settings.seed)
 
     def fitted(
         self,
@@ -147,9 +167,11 @@ class _Fitting:
         """One fit. A method that reads other texts than the trial's items have gets items of its own choice."""
         source = self.source
         found = self.items if items is None else items
+        if items is None and method.reads_test != self.reads_test:
+            found = self._of(source, method.reads_test)
         if items is None and method.fit_on is not None and not method.can_read(found):
             source = _own(method)
-            found = fit_items(source, self.limit, self.settings.seed) if source is not None else ()
+            found = self._of(source, method.reads_test)
         if method.fit_on is None:
             source, found = None, ()
         if self.settings.progress is not None:
@@ -160,7 +182,7 @@ class _Fitting:
             found,
             seed=seed,
             benchmark=(source.folds_of or source.name) if source is not None else "",
-            fold="fit" if source is not None else "",
+            fold=("test" if method.reads_test else "fit") if source is not None else "",
             sham=sham,
         )
         if self.settings.progress is not None:
