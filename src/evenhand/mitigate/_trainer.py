@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -29,6 +31,8 @@ from evenhand.model.encode import Encoder
 if TYPE_CHECKING:
     from evenhand.model import Model
 
+SHORT = 128
+"""Tokens up to which a text is short for attention."""
 _Example = tuple[int, tuple[tuple[int, ...], ...]]
 
 
@@ -205,8 +209,15 @@ def _train(
         trainer = _Quiet(model=whole, args=arguments, data_collator=_collated, train_dataset=examples)
         trainer.remove_callback(PrinterCallback)
         trainer.steps, trainer.terms, trainer.tell = [], {}, progress
-        trainer.train()
+        with _quick_attention(device, settings.length):
+            trainer.train()
     return tuple(trainer.steps), notes
+
+
+def _quick_attention(device: torch.device, length: int) -> AbstractContextManager[None]:
+    """On the CPU torch's fused attention goes back slowly through short texts; plain matrix products are faster."""
+    plain = device.type == "cpu" and length <= SHORT
+    return cast("AbstractContextManager[None]", sdpa_kernel(SDPBackend.MATH)) if plain else nullcontext()
 
 
 def _bfloat16(device: torch.device) -> bool:
