@@ -74,7 +74,7 @@ def train(z: Tensor, targets: Tensor, settings: Settings, rng: np.random.Generat
     for one in weights:
         one.requires_grad_()
     with torch.enable_grad():
-        optimiser = torch.optim.Adam(weights, lr=settings.rate, weight_decay=settings.decay)
+        optimiser = torch.optim.Adam(weights, lr=settings.rate, weight_decay=settings.decay, fused=True)
         best = [one.detach().clone() for one in weights]
         least = torch.full((z.shape[0],), float("inf"))
         stale = 0
