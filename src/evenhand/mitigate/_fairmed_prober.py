@@ -84,7 +84,7 @@ def train(z: Tensor, targets: Tensor, settings: Settings, rng: np.random.Generat
                 rows = shuffled[begin : begin + settings.batch]
                 loss = _losses(probers.logits(z[:, rows]), targets[rows]).sum()
                 for one, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-                    one.grad = gradient
+                    one.grad = gradient.contiguous()  # the fused step reads memory in order
                 optimiser.step()
             seen = dev if len(dev) else own
             with torch.no_grad():
