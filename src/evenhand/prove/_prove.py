@@ -17,7 +17,7 @@ from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._folder import check
 from evenhand.measure._plan import Chat
 from evenhand.measure._run import Progress
-from evenhand.prove import _arms, _ledger, _reliability
+from evenhand.prove import _arms, _copying, _ledger, _reliability
 from evenhand.prove._arms import BEFORE, Candidate, Measured, Settings
 from evenhand.prove._compare import Paired, guarded, outcomes, pair, primary
 from evenhand.prove._examples import continuations, telling
@@ -147,6 +147,8 @@ def compared(
     judgement, by_seed = _judged(pairs, candidates, found, guards, tests, settings, cls.no_sham if not shams else "")
     fitted = method.provenance.fitted_on
     where = f", fold {fitted.fold!r}" if fitted is not None and fitted.fold else ""
+    ours_by_name = {one.name: one.patch for one in candidates if one.role == "method"}
+    copying = _copying.warnings(model, ours_by_name, [i for one in loaded.values() for i in one.items], settings.seed)
     looked = _ledger.looks(out.parent, {name: str(tests.folds.get(name, "all")) for name in pairs}) if keep else {}
     trial = Trial(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -176,7 +178,7 @@ def compared(
         findings=_reliability.curves(pairs, {method.method.name: ours, "shams": shams}),
         data=runs[BEFORE].record.data,
         no_sham=cls.no_sham if not shams else "",
-        notes=tuple([*notes, *_notes(pairs, looked)]),
+        notes=tuple([*notes, *_notes(pairs, looked), *copying]),
         seconds=round(time.perf_counter() - began, 3),
     )
     write_atomic(out / "trial.json", trial.model_dump_json(by_alias=True, indent=1) + "\n")
