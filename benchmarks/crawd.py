@@ -239,9 +239,9 @@ def _stepping(model: Model, settings: Crawd) -> Iterator[Mapping[str, Callable[[
         maps = _adapters.maps_of(model.anatomy, settings)
         _adapters.attach(model.hf, maps, settings, torch.Generator().manual_seed(0))
         adapters = [one for one in model.hf.parameters() if one.requires_grad]
-        optimisers = {
-            "plain": torch.optim.AdamW(adapters, lr=1e-6),
-            "crawd": torch.optim.AdamW([*adapters, *block.parameters()], lr=1e-6),
+        optimisers = {  # fused, as the trainer has it
+            "plain": torch.optim.AdamW(adapters, lr=1e-6, fused=True),
+            "crawd": torch.optim.AdamW([*adapters, *block.parameters()], lr=1e-6, fused=True),
         }
 
         def loss(name: str, batch: Batch) -> torch.Tensor:

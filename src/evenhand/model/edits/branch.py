@@ -23,7 +23,7 @@ def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
     reference = reference_states(hf, edit.reference) if edit.reference else None
 
     def add(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output + edit.fn(arguments[0], reference)
+        return output.add_(edit.fn(arguments[0], reference))  # a sum of its own would cost a copy of all logits
 
     handle = head.register_forward_hook(add)
     try:
