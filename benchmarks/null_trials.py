@@ -41,7 +41,7 @@ RANKS = {"rank 1": 1, "rank 8": 8, "rank 32": 32}
 ROWS = [*RANKS, "power"]
 SITE = "L15.residual"
 DRAWS = 1000
-SIMULATIONS = 400
+SIMULATIONS = 1600
 
 
 def tests() -> Tests:
@@ -161,7 +161,10 @@ def main() -> None:
             return {"rows": [power(terms) for terms in (30, 80)]}
         return json.loads(json.dumps(null(RANKS[row], options.patches, options.out / book.name)))  # type: ignore[no-any-return]
 
-    ledger.run(book, options.row or ROWS, lambda row: {"patches": options.patches}, measure, cells)
+    def settings(row: str) -> ledger.Json:
+        return {"simulations": SIMULATIONS} if row == "power" else {"patches": options.patches}
+
+    ledger.run(book, options.row or ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":
