@@ -10,7 +10,7 @@ from evenhand.data.splits import Fold
 from evenhand.measure._items import items
 from evenhand.measure._plan import configured
 from evenhand.mitigate._fit import fitted_on
-from evenhand.prove._leakage import refuse
+from evenhand.prove._leakage import apart, refuse
 
 LONG = "the old clock on the wall of the station struck twelve as the last train left for the coast"
 
@@ -67,3 +67,20 @@ def test_emission_may_be_fitted_and_tested_on_different_folds(fold: Fold) -> Non
     refuse(fitted, {"emission": items(emission, fold=fold).items})
     with pytest.raises(Leakage, match="clusters are on both sides"):
         refuse(fitted, {"emission": items(emission).items})
+
+
+def test_items_that_share_runs_are_left_out_if_most_can_stay() -> None:
+    """Two of twelve stories are tested too: 2 of 12 runs is too much, so they go; with seven of twelve all stay."""
+    stories = [" ".join(f"{10 * number + step}" for step in range(8)) for number in range(12)]
+    fitted = [item(n, f"c{n}", text) for n, text in enumerate(stories)]
+    two, seven = ([item(100 + n, f"d{n}", stories[n]) for n in range(size)] for size in (2, 7))
+    assert apart(fitted, {"pairs": two}) == tuple(fitted[2:])
+    assert apart(fitted, {"pairs": seven}) == tuple(fitted)
+    assert apart(fitted, {}) == tuple(fitted)
+
+
+def test_few_shared_runs_are_no_reason_to_leave_anything_out() -> None:
+    long = " ".join(map(str, range(300)))
+    fitted = [item(1, "a", long), item(2, "b", "one two three four five six seven eight")]
+    tested = [item(3, "c", " ".join(map(str, range(1000, 1300)))), item(4, "d", fitted[1].texts["text"])]
+    assert apart(fitted, {"pairs": tested}) == tuple(fitted)

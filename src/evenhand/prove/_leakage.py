@@ -43,3 +43,21 @@ def refuse(fitted: FittedOn, tested: Mapping[str, Sequence[Item]]) -> None:
                 f"{f' (fold {fitted.fold})' if fitted.fold else ''}: {'; '.join(found)}. A change would be no "
                 "evidence. Fit on the fold 'fit' and test on 'test', or on other data."
             )
+
+
+def apart(items: Sequence[Item], tested: Mapping[str, Sequence[Item]]) -> tuple[Item, ...]:
+    """Items to fit on without those that share runs of eight words with what is tested, where `refuse` would object.
+
+    Some data sets repeat their texts: BBQ tells the same story in several templates, which lie in several folds. Where
+    more than half of the items would have to go, all stay, and `refuse` says why they cannot be used.
+    """
+    runs = {name: set(shingles(text for item in some for text in item.material)) for name, some in tested.items()}
+    own = set(shingles(text for item in items for text in item.material))
+    shared = set().union(
+        *(own & theirs for theirs in runs.values() if own and len(own & theirs) > LIMIT * min(len(own), len(theirs)))
+    )
+    if not shared:
+        return tuple(items)
+    whole = {run for run in shared if len(run.split()) == WORDS}  # "yes" is a run too, but says nothing
+    kept = tuple(item for item in items if whole.isdisjoint(shingles(item.material)))
+    return kept if 2 * len(kept) >= len(items) else tuple(items)

@@ -23,6 +23,7 @@ from evenhand.mitigate._fit import fit
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.prove._arms import Candidate, Settings, slug
 from evenhand.prove._grid import choose
+from evenhand.prove._leakage import apart
 from evenhand.prove._prove import compared
 from evenhand.prove._tests import Limit, Tests, fit_items, inputs_of_test, tests_of
 
@@ -90,7 +91,7 @@ def trial(
         check(folder)
         facts = _facts(model, method, source, tests, settings, (seeds, shams, grid, limit, named))
         _agree(folder / "plan.json", facts, resume=resume)
-        work = _Fitting(model, source, limit, settings, folder, reads_test=method.reads_test)
+        work = _Fitting(model, source, tests, limit, settings, folder, reads_test=method.reads_test)
         points: tuple[GridPoint, ...] = ()
         notes: tuple[str, ...] = ()
         if grid and method.reads_test:
@@ -101,6 +102,7 @@ def trial(
             method, points, notes = choose(model, method, work, tests, settings, folder)
         candidates = _candidates(work, method, seeds, shams)
         candidates += [work.fitted(f"rival: {name}", "rival", configured_control(name), seed, "") for name in named]
+        notes += tuple(work.notes)
         return compared(model, candidates, tests, settings, folder, keep=out is not None, grid=points, notes=notes)
 
 
@@ -115,12 +117,14 @@ class _Fitting:
 
     Attributes:
         items: what the method is fitted on.
+        notes: what must be said of them.
     """
 
     def __init__(
         self,
         model: Model,
         source: Benchmark | None,
+        tests: Tests,
         limit: Limit,
         settings: Settings,
         out: Path,
@@ -128,6 +132,8 @@ class _Fitting:
         reads_test: bool = False,
     ) -> None:
         self.reads_test = reads_test
+        self.tests = tests
+        self.notes: dict[str, None] = {}
         self.model = model
         self.source = source
         self.limit = limit
@@ -139,7 +145,17 @@ class _Fitting:
         """Items to fit on: those of the fold 'fit', or the unlabelled ones of the test."""
         if source is None:
             return ()
-        return (inputs_of_test if reads_test else fit_items)(source, self.limit, self.settings.seed)
+        if reads_test:
+            return inputs_of_test(source, self.limit, self.settings.seed)
+        found = fit_items(source, self.limit, self.settings.seed)
+        tested = {name: loaded.items for name, loaded in self.tests.loaded(self.settings.seed).items()}
+        kept = apart(found, tested)
+        if len(kept) < len(found):
+            self.notes[
+                f"{len(found) - len(kept):,} of {len(found):,} items of {source.name} to fit on were left out because "
+                "they share runs of words with items to test on."
+            ] = None
+        return kept
 
     def fitted(
         self,
