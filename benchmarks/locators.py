@@ -27,11 +27,11 @@ from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.fixtures import planted
+from tests.fixtures import planted, planted_heads, tiny
 from tests.fixtures.planted import Planted
 from tests.locate import made_up
 
-from evenhand.core.items import Item
+from evenhand.core.items import Item, Origin
 from evenhand.core.record import Sites
 from evenhand.core.sites import Part
 from evenhand.locate._locator import Locator
@@ -39,6 +39,8 @@ from evenhand.locate._run import locate
 from evenhand.locate.attention_gap import AttentionGap
 from evenhand.locate.head_patching import HeadPatching
 from evenhand.locate.negative_attention import NegativeAttention
+from evenhand.locate.retrieval_heads import RetrievalHeads
+from evenhand.locate.sinks import Sinks
 from evenhand.locate.stereotype_probe import StereotypeProbe, labelled, probed
 from evenhand.model import Model
 
@@ -58,6 +60,20 @@ class Row:
 
 def gap_items(rng: np.random.Generator) -> list[Item]:
     return made_up.twins([" yes"] * 15, [str(rng.choice(made_up.CUES)) for _ in range(15)], rng)
+
+
+def texts(rng: np.random.Generator) -> list[Item]:
+    """Twenty texts of 60 random words."""
+    said = ["".join(rng.choice(planted.OTHERS, 60)).strip() for _ in range(20)]
+    return [Item(f"t{n}", f"t{n}", Origin("made", "made", n), (), texts={"text": text}) for n, text in enumerate(said)]
+
+
+def copying(seed: int) -> Planted:
+    return Planted(planted_heads.copying(seed), tiny.tokenizer(), (planted_heads.COPYING,))
+
+
+def sink(seed: int) -> Planted:
+    return Planted(planted_heads.sink(seed), tiny.tokenizer(), (planted_heads.SINK,))
 
 
 ROWS = {
@@ -89,6 +105,9 @@ ROWS = {
         HeadPatching(sample=30, confirm=4, reverse=True, baseline="zero"), planted.negative_head,
         lambda rng: made_up.questions(30, rng), lambda rng: made_up.random_twins(30, rng),
     ),
+    "retrieval_heads": Row(RetrievalHeads(sample=20, words=4, length=40, shuffles=99), copying, texts, texts),
+    "sinks": Row(Sinks(length=32, draws=99), sink, texts, texts),
+    "sinks, without the opening token": Row(Sinks(length=32, draws=99, opening=False), None, texts, texts),
 }  # fmt: skip
 
 
@@ -125,7 +144,7 @@ def rate(name: str, planted_seeds: int, clean_seeds: int) -> dict[str, object]:
     else:
         row = ROWS[name]
         made = [row.plant(seed) for seed in range(planted_seeds)] if row.plant else []
-        hits = sum(first(looked(row, one, row.shown, seed), one) for seed, one in enumerate(made))
+        hits = sum(first(looked(row, one, row.shown, seed), one) for seed, one in enumerate(made)) if made else None
         runs = (looked(row, planted.clean(seed), row.plain, seed) for seed in range(clean_seeds))
         false = sum(bool(found.top(1)) or _below(found) for found in runs)
     ends = binomtest(false, clean_seeds).proportion_ci(0.95, "exact")

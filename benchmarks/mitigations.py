@@ -26,6 +26,7 @@ import ledger
 from evenhand.core import registry
 from evenhand.measure._plan import configured
 from evenhand.model import Model, Patch
+from evenhand.model.positions import prompts_are_read, prompts_end
 
 PROMPT, WRITTEN = 256, 64
 BATCHES = (1, 8)
@@ -37,10 +38,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fairmed_causal": {"layers": (14, 17, 20), "top": 3, "gradients": 2, "others": 0, "attributes": ATTRIBUTES},
     "leace": {"layers": (14, 17, 20)},
     "inlp": {"layers": (14, 17, 20)},
+    "act, 14 heads": {"heads": tuple(f"L{layer}.heads.{layer % 9}" for layer in range(2, 29, 2))},
+    "pine, 4 segments": {"sample": 2},
     "crawd": {"steps": 2},
     "crawd, all words": {"steps": 2, "reference": ("full",)},
 }
-"""Rows: the method (before the comma) with the settings that decide its cost, three layers each but for crawd."""
+"""Rows: the method (before the comma) with the settings that decide its cost, three layers each but for crawd, act (5 %
+of the heads, in half of the layers) and pine (all layers)."""
+SEGMENTS = {"pine": (32, 80, 128, 176, 224)}
+"""Where the segments of a prompt begin, and where the last one ends."""
 
 
 def fitted(row: str, model: Model) -> Patch:
@@ -53,15 +59,17 @@ def fitted(row: str, model: Model) -> Patch:
 
 
 @torch.inference_mode()
-def written(model: Model, prompt: torch.Tensor) -> dict[str, float]:
+def written(model: Model, prompt: torch.Tensor, segments: tuple[int, ...] = ()) -> dict[str, float]:
     """Seconds of reading and of each written token after the first, by processor and by clock."""
     clocks: dict[str, Callable[[], float]] = {"cpu": time.process_time, "wall": time.perf_counter}
     marks = [{name: clock() for name, clock in clocks.items()}]
-    out = model.hf(input_ids=prompt, use_cache=True, logits_to_keep=1)
-    marks.append({name: clock() for name, clock in clocks.items()})
-    for _ in range(WRITTEN - 1):
-        token = out.logits[:, -1:].argmax(-1)
-        out = model.hf(input_ids=token, past_key_values=out.past_key_values, use_cache=True, logits_to_keep=1)
+    with prompts_end(model.hf, [PROMPT - 1] * len(prompt), [segments] * len(prompt)):
+        out = model.hf(input_ids=prompt, use_cache=True, logits_to_keep=1)
+        marks.append({name: clock() for name, clock in clocks.items()})
+        prompts_are_read(model.hf)
+        for _ in range(WRITTEN - 1):
+            token = out.logits[:, -1:].argmax(-1)
+            out = model.hf(input_ids=token, past_key_values=out.past_key_values, use_cache=True, logits_to_keep=1)
     marks.append({name: clock() for name, clock in clocks.items()})
     begun, read, done = marks
     reading = {f"read_{name}": read[name] - begun[name] for name in clocks}
@@ -74,11 +82,12 @@ def compared(model: Model, patch: Patch, batch: int, rounds: int) -> ledger.Json
     generator = torch.Generator().manual_seed(batch)
     size = model.hf.config.get_text_config().vocab_size
     prompt = torch.randint(100, size, (batch, PROMPT), generator=generator)
+    segments = SEGMENTS.get(patch.method.name, ())
     found: dict[bool, list[dict[str, float]]] = {False: [], True: []}
     for number in range(rounds + 1):
         for with_patch in (False, True) if number % 2 else (True, False):
             with model.install(patch) if with_patch else nullcontext():
-                times = written(model, prompt)
+                times = written(model, prompt, segments)
             if number:  # the first round warms up
                 found[with_patch].append(times)
     result: ledger.Json = {}

@@ -30,6 +30,7 @@ LIMITS: Mapping[str, int] = {
     "emission": 800,
     "mmlu": 1000,
     "arc": 1000,
+    "position_bias": 240,
 }
 """At most so many items of the larger benchmarks, unless a limit is given."""
 
