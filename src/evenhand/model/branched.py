@@ -24,6 +24,8 @@ from evenhand.model.plan import Budget, Text
 from evenhand.model.positions import prompts_end
 
 Combine = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+Read = tuple[tuple[int, ...], int, tuple[int, ...]]
+"""Token ids of a row, the place of the first scored token, segments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,19 @@ def encoded(encoder: Encoder, requests: Sequence[Request], edit: BranchingEdit) 
 
 
 def jobs_of(hf: PreTrainedModel, branched: Branched, budget: Budget) -> tuple[list[Job], list[list[int]]]:
-    """One job per batch of groups, and which groups it scores."""
-    lengths = [sum(len(text.tokens) for text in group) for group in branched.groups]
-    cut = batches(lengths, min(budget.pack, budget.scored))
+    """One job per batch of groups, and which groups it scores.
 
-    def job(numbers: Sequence[int]) -> Job:
+    Groups that read the same (options of one token after the same prompts) share their rows.
+    """
+    alike: dict[tuple[Read, ...], list[int]] = {}
+    for number, group in enumerate(branched.groups):
+        alike.setdefault(tuple(map(_read, group)), []).append(number)
+    units = list(alike.values())
+    lengths = [sum(len(text.tokens) for text in branched.groups[unit[0]]) for unit in units]
+    batched = batches(lengths, min(budget.pack, budget.scored))
+    cut = [[number for place in batch for number in units[place]] for batch in batched]
+
+    def job(numbers: Sequence[int], tokens: int) -> Job:
         def run() -> list[list[float]]:
             try:
                 return _scored(hf, [branched.groups[n] for n in numbers], branched.combine)
@@ -72,32 +82,43 @@ def jobs_of(hf: PreTrainedModel, branched: Branched, budget: Budget) -> tuple[li
                     "A batch of branches does not fit into memory: use a smaller --batch-tokens."
                 ) from error
 
-        return Job(run, sum(lengths[n] for n in numbers))
+        return Job(run, tokens)
 
-    return [job(numbers) for numbers in cut], cut
+    sizes = [sum(lengths[place] for place in batch) for batch in batched]
+    return [job(numbers, tokens) for numbers, tokens in zip(cut, sizes, strict=True)], cut
+
+
+def _read(text: Text) -> Read:
+    """What the model reads to score a text: its last token is only looked up."""
+    return text.tokens[:-1], text.start, text.segments
 
 
 def _scored(hf: PreTrainedModel, groups: Sequence[tuple[Text, ...]], combine: Combine) -> list[list[float]]:
     """Log-probabilities (nats) of the scored tokens of each group under the combined logits."""
     device = input_device(hf)
-    texts = [text for group in groups for text in group]
-    length = max(len(text.tokens) for text in texts) - 1
-    ids = torch.zeros((len(texts), length), dtype=torch.long)
+    rows: dict[Read, int] = {}
+    for group in groups:
+        for text in group:
+            rows.setdefault(_read(text), len(rows))
+    length = max(len(tokens) for tokens, _, _ in rows)
+    first = min(start for _, start, _ in rows) - 1  # logits from here on are needed
+    ids = torch.zeros((len(rows), length), dtype=torch.long)
     real = torch.zeros_like(ids)
-    for row, text in enumerate(texts):
-        ids[row, : len(text.tokens) - 1] = torch.tensor(text.tokens[:-1])
-        real[row, : len(text.tokens) - 1] = 1
-    with torch.inference_mode(), prompts_end(hf, [text.start - 1 for text in texts], [text.segments for text in texts]):
-        logits = hf(input_ids=ids.to(device), attention_mask=real.to(device), use_cache=False).logits
+    for (tokens, _, _), row in rows.items():
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        real[row, : len(tokens)] = 1
+    with torch.inference_mode(), prompts_end(hf, [start - 1 for _, start, _ in rows], [parts for _, _, parts in rows]):
+        logits = hf(
+            input_ids=ids.to(device), attention_mask=real.to(device), use_cache=False, logits_to_keep=length - first
+        ).logits
         out: list[list[float]] = []
-        row = 0
         for group in groups:
             own, *others = (
-                logits[row + branch, text.start - 1 : len(text.tokens) - 1].float() for branch, text in enumerate(group)
+                logits[rows[_read(text)], text.start - 1 - first : len(text.tokens) - 1 - first].float()
+                for text in group
             )
             made: Any = combine(own, tuple(others))
             targets = torch.tensor(group[0].tokens[group[0].start :], device=device)
             values = token_logprobs(made, torch.arange(len(targets), device=device), targets)
             out.append([round(value, DECIMALS) for value in values.tolist()])
-            row += len(group)
     return out

@@ -339,7 +339,8 @@ class Model:
 
     def _road(self, longest: int) -> Choice:
         if self._choice is None or not self._choice.covers(self.hf.config, longest):
-            self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in self.edits))
+            alone = (edit for edit in self.edits if not isinstance(edit, BranchingEdit))  # those never come here
+            self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in alone))
         return self._choice
 
 
