@@ -40,6 +40,7 @@ from evenhand.measure._plan import configured
 from evenhand.mitigate import _fairmed_prober as prober
 from evenhand.mitigate._fairmed_cues import Cues, read
 from evenhand.mitigate._mitigation import Mitigation
+from evenhand.mitigate.fairmed import Fairmed
 from evenhand.model import Model, Patch
 from evenhand.prove._arms import Candidate, Settings, slug
 from evenhand.prove._prove import compared
@@ -103,10 +104,10 @@ def probers(model: Model, attribute: str) -> ledger.Json:
     sites = model.anatomy.sites(Part.MLP)
     benchmark = configured("emission", {"attributes": (attribute,)})
     rng = np.random.default_rng(0)
-    own, new = (
-        read(model, eh.items(benchmark, fold=f).items, rng, wanted=(), limit=999, others=0, method="probers")[0]
-        for f in ("fit", "test")
-    )
+    wanted: dict[str, Any] = {"wanted": (attribute,), "limit": 999, "method": "probers"}
+    all_cues = eh.items(configured("emission", {}), fold="fit").items
+    (own,) = read(model, all_cues, rng, others=Fairmed().others, **wanted)
+    (new,) = read(model, eh.items(benchmark, fold="test").items, rng, others=0, **wanted)
     states = [
         torch.stack([one[site] for site in sites])
         for one in (model.states(list(cues.texts), sites, pool="last") for cues in (own, new))
@@ -115,12 +116,12 @@ def probers(model: Model, attribute: str) -> ledger.Json:
     z, other = ((x - mean[:, None]) / deviation[:, None] for x in states)
     groups = len(own.groups)
     truth = offset(new, own).argmax(1)
-    targets = torch.nn.functional.one_hot(own.calibrated().logs.argmax(1), groups).float()
-    always = torch.full_like(truth, int(targets.sum(0).argmax()))
+    targets = own.calibrated().logs.softmax(1).float()
+    always = torch.full_like(truth, int(truth.bincount(minlength=groups).argmax()))
     seeds = []
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
-        within = prober.held_out_f1(z, targets, own.clusters, prober.Settings(), rng)
+        within = prober.held_out_f1(z, targets, own.clusters, prober.Settings(), rng, of=f"{attribute}/")
         told = prober.train(z, targets, prober.Settings(), rng).logits(other).argmax(2)
         beyond = [prober.macro_f1(truth, one, groups) for one in told]
         best = sorted(range(len(sites)), key=lambda n: -within[n])[:3]
@@ -131,9 +132,10 @@ def probers(model: Model, attribute: str) -> ledger.Json:
 
 
 def offset(cues: Cues, by: Cues) -> torch.Tensor:
-    """Log-odds of cues less the medians that the same templates have among others."""
+    """Log-odds of cues less the medians that the same templates have among others about the same attribute."""
+    mine = torch.tensor([name.startswith(f"{by.attribute}/") for name in by.clusters])
     medians = {
-        template: by.odds[torch.tensor([one == template for one in by.templates])].median(0).values
+        template: by.odds[mine & torch.tensor([one == template for one in by.templates])].median(0).values
         for template in set(by.templates)
     }
     return torch.stack([row - medians[template] for row, template in zip(cues.odds, cues.templates, strict=True)])

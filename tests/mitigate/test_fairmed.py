@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,26 @@ def test_calibration_takes_off_each_templates_median() -> None:
     found = cues.calibrated().logs
     assert found.argmax(1).tolist() == [0, 0, 1, 1, 0, 0]
     torch.testing.assert_close(found[:, 1] - found[:, 0], torch.tensor([-2.0, 0, 2, 2, 0, -5]).double())
+    names = ("gender/x", "gender/x", "age/x", "age/x", "age/y", "age/z")  # a median of the own cues, if there are any
+    mixed = Cues("gender", ("a", "b"), tuple("abcdef"), names, cues.templates, logs).calibrated().logs
+    torch.testing.assert_close(mixed[:, 1] - mixed[:, 0], torch.tensor([-1.0, 1, 3, 2, 0, -5]).double())
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        ("raw", [[0.0, 1.0], [0.0, 1.0]]),
+        ("calibrated", [[1.0, 0.0], [0.0, 1.0]]),
+        ("soft", [[0.2689, 0.7311], [0.0474, 0.9526]]),
+        ("calibrated_soft", [[0.7311, 0.2689], [0.2689, 0.7311]]),
+    ],
+)
+def test_a_prober_learns_a_group_or_a_distribution_as_it_is_or_calibrated(
+    labels: Literal["raw", "calibrated", "soft", "calibrated_soft"], wanted: list[list[float]]
+) -> None:
+    logs = torch.tensor([[0.0, 1.0], [0.0, 3.0]]).double()
+    cues = Cues("gender", ("a", "b"), ("x", "y"), ("gender/x", "gender/y"), ("s", "s"), logs)
+    torch.testing.assert_close(Fairmed(labels=labels)._targets(cues), torch.tensor(wanted), atol=1e-4, rtol=0)
 
 
 def test_the_layer_of_a_planted_association_is_found_and_the_prober_is_made_even() -> None:

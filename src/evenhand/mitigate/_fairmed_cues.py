@@ -49,13 +49,15 @@ class Cues:
         return self.logs - self.logs.mean(1, keepdim=True)
 
     def calibrated(self) -> Cues:
-        """With each template's median over its cues taken off the log-odds: what the model says anyway."""
+        """With each template's median over the attribute's own cues taken off: what the model says anyway."""
         import torch
 
         odds = self.odds.clone()
+        own = [name.startswith(f"{self.attribute}/") for name in self.clusters]
         for template in sorted(set(self.templates)):
             rows = torch.tensor([one == template for one in self.templates])
-            odds[rows] -= odds[rows].median(0).values
+            mine = rows & torch.tensor(own)
+            odds[rows] -= self.odds[mine if bool(mine.any()) else rows].median(0).values
         return replace(self, logs=odds)
 
     def shuffled(self, rng: np.random.Generator) -> Cues:

@@ -35,7 +35,7 @@ class Settings:
     epochs: int = 50
     rate: float = 1e-3
     decay: float = 1e-4
-    batch: int = 32
+    batch: int = 64
 
 
 @dataclass(frozen=True)

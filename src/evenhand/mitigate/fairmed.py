@@ -35,7 +35,7 @@ class Fairmed(Mitigation):
         "output at inference, within bounds, until they cannot.",
         source="Xiao, Liu, Liang, Liu, Tao, ISSTA 2025. Fairness Mediator, https://arxiv.org/abs/2504.07787",
         formula="z = (m - mean) / deviation; p = softmax(W2 relu(W1 z + b1) + b2), trained by cross-entropy on the "
-        "group that is emitted after the cue; the `top` layers by macro-F1 on concepts held out; N times: z <- "
+        "emission after the cue; the `top` layers by macro-F1 on concepts held out; N times: z <- "
         "clip(z - size * step / N * sign(grad_z KL(u || p)), z0 +- size); several attributes: their gradients added",
         differs="The paper's full text was not at hand, only its abstract, figures and accounts by others: a prober "
         "per layer on MLP outputs, the emission as label, F1 to choose layers, a constrained iterated neutraliser "
@@ -43,7 +43,9 @@ class Fairmed(Mitigation):
         "theirs. Cues, groups, probers of 256 units, their training, units of standard deviations, sign steps, "
         "KL(u || p) rather than KL(p || u) (whose gradient vanishes where a prober is sure) and the stop at "
         "`tolerance` are ours. Labels are calibrated by template (labels=raw: not), since raw ones mostly say which "
-        "template a cue has. It acts on all tokens, so that scoring may pack texts; positions=generated: on the "
+        "template a cue has; they are distributions (labels=calibrated: the likeliest group), and cues about other "
+        "attributes are learned from too (others), because a prober that has seen four concepts tells little of a "
+        "fifth. It acts on all tokens, so that scoring may pack texts; positions=generated: on the "
         "prompt's last and on those written. No number of the paper was reproduced.",
         cautions="A prober made even is not a model made even: read the emission before and after, not the prober. "
         "Cues are English and name stereotypes in order to remove them. Groups are those of the cues; others are not "
@@ -90,18 +92,18 @@ class Fairmed(Mitigation):
         Field(description="Which tokens; generated = the prompt's last one and those that follow."),
     ] = "all"
     labels: Annotated[
-        Literal["calibrated", "raw", "soft"],
+        Literal["calibrated_soft", "calibrated", "raw", "soft"],
         Field(
-            description="What probers learn: the likeliest group once each template's median is taken off, the "
-            "likeliest as it is, or the whole distribution."
+            description="What probers learn: the distribution over the groups once each template's median is taken "
+            "off, the likeliest group of that, the likeliest as it is, or the distribution as it is."
         ),
-    ] = "calibrated"
+    ] = "calibrated_soft"
     width: Annotated[int, Field(ge=0, description="Hidden units of a prober; 0 = a linear one.")] = 256
     epochs: Annotated[int, Field(ge=1, description="Passes over the cues, at most.")] = 50
     cues: Annotated[int, Field(ge=8, description="Cues of each attribute to fit on, at most.")] = 200
     others: Annotated[
         int, Field(ge=0, description="Cues about other attributes after which its groups are scored too, at most.")
-    ] = 0
+    ] = 200
     without: Annotated[
         Literal["", "direction", "labels"],
         Field(description="For shams: go along random signs, or deal the labels out at random."),
@@ -185,9 +187,9 @@ class Fairmed(Mitigation):
         """The distribution that a prober learns for each cue, float32 [N, G]."""
         import torch
 
-        if self.labels == "soft":
-            return cues.logs.softmax(1).float()
-        told = cues.calibrated() if self.labels == "calibrated" else cues
+        told = cues.calibrated() if self.labels.startswith("calibrated") else cues
+        if self.labels.endswith("soft"):
+            return told.logs.softmax(1).float()
         return torch.nn.functional.one_hot(told.logs.argmax(1), len(cues.groups)).float()
 
 
