@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +81,7 @@ def measure(row: str, folder: Path) -> ledger.Json:
     """One row."""
     if row == "summary":
         return summary(folder)
-    model = eh.Model.load("smollm2", dtype=DTYPE)
+    model = loaded()
     if row == "final":
         return final(model, folder)
     variant, _, seed = row.rpartition(", seed ")
@@ -97,6 +98,12 @@ def measure(row: str, folder: Path) -> ledger.Json:
         "numbers": {f"{one.benchmark}.{one.metric}": one.value for one in record.estimates if not one.by},
         "attention": attention(model, patch),
     }
+
+
+@cache
+def loaded() -> Model:
+    """The model, once for all rows."""
+    return eh.Model.load("smollm2", dtype=DTYPE)
 
 
 def tried(model: Model, row: str, folder: Path) -> ledger.Json:
