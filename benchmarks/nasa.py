@@ -2,8 +2,8 @@
 
     python benchmarks/nasa.py [--row NAME] [--publish]
 
-A row is one arm with one seed: fitted on StrategyQA's training questions of the fold 'fit', tested on 1,070 questions
-of the fold 'test' that nothing was fitted or chosen on (StrategyQA, both parts, and BoolQ with passages of at most 70
+A row is one arm with one seed: fitted on StrategyQA's training questions of the fold 'fit', tested on 1,001 questions
+of the fold 'test' that nothing was fitted or chosen on (StrategyQA, both parts, and BoolQ with passages of at most 63
 words), each in both orders. `random heads` is the sham of `nasa_balanced`: the same tuning on as many heads drawn at
 random. `logit_offset` adds one constant per order, fitted on the same questions. Ability: samples of ARC and MMLU.
 `together` compares them all, the seeds by their mean, and proves `nasa_balanced` against its shams and the constant.
@@ -50,10 +50,10 @@ ROWS = [
     *(f"{name}, seed {seed}" for seed in SEEDS[1:] for name in (OURS, SHAM, PAPERS)),
     "together",
 ]
-PASSAGE_WORDS = 70
-"""BoolQ has 383 questions of the fold 'test' whose passage is no longer; 1,070 questions in all."""
+PASSAGE_WORDS = 63
+"""BoolQ has 314 questions of the fold 'test' whose passage is no longer; 1,001 questions in all."""
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
-LIMITS = {"arc": 200, "mmlu": 200}
+LIMITS = {"yes_no": 4000, "arc": 200, "mmlu": 100}
 GUARDS = ("arc.accuracy_norm>=-1", "mmlu.accuracy>=-1")
 SETTINGS = Settings("auto", 0, 0.95, 2000, True, "", None)
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "nasa.json"

@@ -49,6 +49,7 @@ class Bench:
         notes: what became of each head.
         kept: heads whose tuning stayed.
         table: the same as `notes` for a report, see `_nasa_findings.tried`.
+        goals: what the method wants of a question, by its `id`.
     """
 
     model: Model
@@ -60,6 +61,7 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     kept: list[Site] = field(default_factory=list)
     table: list[tuple[str, ...]] = field(default_factory=list)
+    goals: dict[int, float] = field(default_factory=dict)
 
     def tell(self, site: Site, now: Watched, steps: str, harm: str) -> None:
         """Note in the table what became of a head: kept, or put back for a reason."""
@@ -76,13 +78,13 @@ class Bench:
 class HeadTuning(Mitigation):
     """Train the query and key rows of heads, one head after the other."""
 
-    count: Annotated[int, Field(ge=1, description="How many heads are tried, at most.")] = 10
+    count: Annotated[int, Field(ge=1, description="How many heads are tried, at most.")] = 6
     keys: Annotated[bool, Field(description="Also train key rows, which heads share where queries are grouped.")] = True
     lr: Annotated[float, Field(gt=0, description="Learning rate of Adam, without weight decay.")] = 1e-3
     steps: Annotated[int, Field(ge=1, description="Steps of the optimiser for each head, at most.")] = 10
-    batch: Annotated[int, Field(ge=1, description="Questions in a step, each in every order that is trained on.")] = 12
-    probe: Annotated[int, Field(ge=1, description="Questions on which heads are chosen, about.")] = 200
-    train: Annotated[int, Field(ge=1, description="Questions that heads are trained on, about.")] = 500
+    batch: Annotated[int, Field(ge=1, description="Questions in a step, each in every order that is trained on.")] = 8
+    probe: Annotated[int, Field(ge=1, description="Questions on which heads are chosen, about.")] = 64
+    train: Annotated[int, Field(ge=1, description="Questions that heads are trained on, about.")] = 160
     monitor: Annotated[int, Field(ge=1, description="Questions by which a head's tuning is judged, about.")] = 100
     chat: Annotated[
         Literal["auto", "on", "off"], Field(description="Ask in the chat format; auto: if the model has one.")
@@ -120,6 +122,9 @@ class HeadTuning(Mitigation):
     @abstractmethod
     def objective(self, bench: Bench, questions: Sequence[Question], site: Site) -> Tensor:
         """The loss of a batch, a scalar in the graph."""
+
+    def begin(self, bench: Bench) -> None:
+        """Called before the first head is tuned."""
 
     @abstractmethod
     def tune(self, bench: Bench, site: Site, rows: Rows) -> bool:
@@ -224,6 +229,7 @@ class HeadTuning(Mitigation):
             first = watch(model, parts.monitor, self.trained_orders(), layers)
             bench = Bench(model, parts, layers, first, first, rng, notes)
             notes.append(f"Monitor before: {first.said()}.")
+            self.begin(bench)
             began = perf_counter()
             for site, found in owned.items():
                 tried.append(site)

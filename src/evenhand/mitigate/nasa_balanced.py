@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -36,14 +36,19 @@ class NasaBalanced(HeadTuning):
         source="A variant of ours of Negative Attention Score Alignment (Yu et al., NAACL 2025, "
         "https://arxiv.org/abs/2408.00137).",
         formula="odds = log P(Yes) - log P(No); push of a head = mean over questions and orders of the sum over tokens "
-        "of -h . d odds / d h; heads in decreasing order of their push towards the word that is said too often; loss = "
-        "mean over both orders of -log P(right word) + agree * mean (odds in 'Yes or No' - odds in 'No or Yes')^2; "
-        "steps d are kept as d, shrink d, shrink^2 d, ... whichever first lowers the monitor's loss by `gain`",
+        "of -h . d odds / d h; heads in decreasing order of their push towards the word that is said too often; goal "
+        "of a question = spread * (m - c), where m = mean of the untouched model's odds in both orders, and c = what m "
+        "exceeds as often as Yes is right; loss = mean over both orders of (odds - goal)^2, or, with aim=answers, of "
+        "-log P(right word) + agree * mean (odds in 'Yes or No' - odds in 'No or Yes')^2; steps d are kept as d, "
+        "shrink d, shrink^2 d, ... whichever first lowers the monitor's loss by `gain`",
         differs="From NASA: heads are chosen by what they do to the answer rather than by what they attend to, or are "
-        "given (heads); both orders are in choice, loss and monitor; the two orders are drawn together (agree); steps "
-        "are shortened rather than cancelled because one order became worse; there is no early stopping.",
-        cautions="The push is a first-order estimate; head_patching confirms its own. A model that does not know the "
-        "answers becomes more even, not more right. More agreement of the orders can be had by answering everything "
+        "given (heads); both orders are in choice, loss and monitor; the model learns to say in each order what it "
+        "says on the mean of both (aim=mean), for which of the right answers only their share is used; steps are "
+        "shortened rather than cancelled because one order became worse; there is no early stopping.",
+        cautions="The push is a first-order estimate; head_patching confirms its own. Nothing is learned about the "
+        "questions: the model becomes more even, not more right, and a constant for each order (logit_offset) does "
+        "much of that for scored answers. Yes is said as often as it is right among the questions of the fit; where "
+        "another share is right, it will not be. More agreement of the orders can be had by answering everything "
         "alike: read kappa, which counts chance, and the Yes-rate beside it.",
         needs="a decoder whose heads can be told apart; gradients; yes/no questions with answers; a fast tokenizer",
     )
@@ -60,6 +65,15 @@ class NasaBalanced(HeadTuning):
         tuple[str, ...],
         Field(description="Which heads, in this order, e.g. L5.heads.3, or @sites.json:10; none = by their push."),
     ] = ()
+    aim: Annotated[
+        Literal["answers", "mean"],
+        Field(
+            description="What is trained on: the right answers, or what the untouched model says on the mean of both "
+            "orders, moved so that Yes is said as often as it is right."
+        ),
+    ] = "mean"
+    spread: Annotated[float, Field(gt=0, description="aim=mean: the wanted log-odds in shares of the mean ones.")] = 0.5
+    monitor: Annotated[int, Field(ge=1, description="Questions by which a head's tuning is judged, about.")] = 64
     steps: Annotated[int, Field(ge=1, description="Steps of the optimiser for each head.")] = 5
     agree: Annotated[float, Field(ge=0, description="Weight of the squared difference of the two orders.")] = 0.1
     shrink: Annotated[float, Field(gt=0, lt=1, description="Steps that do not help are shortened by this.")] = 0.4
@@ -122,7 +136,24 @@ class NasaBalanced(HeadTuning):
         from evenhand.mitigate._nasa_forward import forward
 
         odds = forward(bench.model, [one.orders[order] for order in (0, 1) for one in questions]).odds.reshape(2, -1)
-        return self._loss(odds, torch.tensor([float(one.truth) for one in questions]).to(odds))
+        return self._loss(odds, torch.tensor([bench.goals[id(one)] for one in questions]).to(odds))
+
+    def begin(self, bench: Bench) -> None:
+        """The goals: the right answers, or the untouched model's log-odds, mean of both orders."""
+        import torch
+
+        from evenhand.mitigate._nasa_forward import look
+
+        train, monitor = bench.parts.train, bench.parts.monitor
+        for one in (*train, *monitor):
+            bench.goals[id(one)] = float(one.truth)
+        if self.aim == "mean":
+            odds = torch.stack([look(bench.model, [one.orders[n] for one in train]).odds for n in (0, 1)]).mean(0)
+            base = sum(one.truth for one in train) / len(train)
+            middle = odds.quantile(1 - base)
+            for questions, found in ((train, odds), (monitor, bench.first.odds.mean(0))):
+                for one, value in zip(questions, (self.spread * (found - middle)).tolist(), strict=True):
+                    bench.goals[id(one)] = value
 
     def tune(self, bench: Bench, site: Site, rows: Rows) -> bool:
         """Steps, then shorter ones until the monitor is better."""
@@ -137,7 +168,7 @@ class NasaBalanced(HeadTuning):
         for scale in (self.shrink**n for n in range(self.tries)):
             rows.write([value.float() + scale * step for value, step in zip(start, moved, strict=True)])
             now = watch(bench.model, bench.parts.monitor, self.trained_orders(), bench.layers)
-            harm = self._harm(bench.watched, now)
+            harm = self._harm(bench.watched, now, [bench.goals[id(one)] for one in bench.parts.monitor])
             said.append(
                 f"{scale:.2g} of the steps, NAS {was:+.3f} -> {bench.attention(now, site)[0]:+.3f}, {now.said()}, "
                 f"kappa {now.kappa:.2f}: {f'not better ({harm})' if harm else 'kept'}"
@@ -159,17 +190,19 @@ class NasaBalanced(HeadTuning):
         rows = {name: self.amount * one for name, one in tensors.items() if one.is_floating_point()}
         return super().edits(rows, model)
 
-    def _harm(self, before: Watched, now: Watched) -> str:
+    def _harm(self, before: Watched, now: Watched, goals: Sequence[float]) -> str:
         """Why a step is not taken, "" if it is."""
-        old, new = (float(self._loss(one.odds, one.truth)) for one in (before, now))
+        old, new = (float(self._loss(one.odds, one.truth.new_tensor(goals))) for one in (before, now))
         if new > old - self.gain:
             return f"loss {old:.4f} -> {new:.4f}"
         if now.gap > before.gap + self.slack:
             return f"Yes-rates {before.gap:.2f} -> {now.gap:.2f} from the base rate"
         return ""
 
-    def _loss(self, odds: Tensor, truth: Tensor) -> Tensor:
-        """The loss from log-odds [2, N] and truth [N]."""
+    def _loss(self, odds: Tensor, goals: Tensor) -> Tensor:
+        """The loss from log-odds [2, N] and what is wanted, [N]: right answers (0, 1) or log-odds."""
         from evenhand.mitigate._nasa_watch import cross_entropy
 
-        return cross_entropy(odds, truth).mean() + self.agree * (odds[0] - odds[1]).square().mean()
+        if self.aim == "mean":
+            return (odds - goals).square().mean()
+        return cross_entropy(odds, goals).mean() + self.agree * (odds[0] - odds[1]).square().mean()
