@@ -26,7 +26,7 @@ from evenhand.mitigate.nasa import Nasa
 from evenhand.model import Model, Patch
 
 LENIENT: dict[str, Any] = {"over": 1e6, "positive": 1.0, "worse": 1.0, "aligned": 0.0}
-QUICK: dict[str, Any] = {"count": 1, "lr": 0.02, "steps": 20, "every": 1, "batch": 8}
+QUICK: dict[str, Any] = {"count": 1, "lr": 0.02, "steps": 20, "every": 1, "probe": 20, "train": 50, "monitor": 10}
 
 
 def rows_of(patch: Patch) -> set[str]:
