@@ -194,12 +194,12 @@ def _state_reader(model: Model, patch: Patch | None) -> Callable[[str], Any]:
     if patch and isinstance(patch.method, Crawd):
         block = _crawd_learn.block_of(model, patch.method, patch.tensors)
         reference = _crawd_learn.reference_of(patch.tensors)
-        states = _crawd_learn.keyed(reference_states(model.hf, (*reference.before, *reference.keys)), reference)
+        states = _crawd_learn.keyed(reference_states(model.hf, reference.ids), reference)
 
     @torch.no_grad()
     def read(word: str) -> Any:
         ids = references.encoded(model, [word])
-        hidden = _crawd_learn.keyed(reference_states(model.hf, (*ids.before, *ids.keys)), ids).float()
+        hidden = _crawd_learn.keyed(reference_states(model.hf, ids.ids), ids).float()
         if block is not None and states is not None:
             hidden = torch.cat([hidden, block.crossed(hidden, states)], -1)
         return hidden.double().mean(0).cpu().numpy()
@@ -247,7 +247,7 @@ def _stepping(model: Model, settings: Crawd) -> Iterator[Mapping[str, Callable[[
         def loss(name: str, batch: Batch) -> torch.Tensor:
             if name == "plain":
                 return next_token_loss(model.hf, batch)["loss"].mean()
-            states = reference_states(model.hf, (*reference.before, *reference.keys), grad=True)
+            states = reference_states(model.hf, reference.ids, grad=True)
             keys = _crawd_learn.keyed(states, reference)
             with branch(model.hf, BranchEdit(lambda hidden, _: block(hidden, keys, batch.mask))):
                 return next_token_loss(model.hf, batch)["loss"].mean()

@@ -159,3 +159,12 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(
     assert "What was done is kept in out: repeat the command with --resume to go on." in done.err
     assert (here / "out" / "patch" / "patch.json").is_file()
     assert evenhand(*leace(many, "--out", "out", "-q", "--resume")).code == 0
+
+
+def test_settings_of_a_benchmark_go_to_what_is_fitted_on_and_to_what_is_tested() -> None:
+    from evenhand.cli._settings import apart
+
+    given = ["pairs.a=1", "corpus.column=x", "gas.count=2"]
+    assert apart(given, "corpus:own.csv", "pairs:own.csv,gas") == (["corpus.column=x"], ["pairs.a=1", "gas.count=2"])
+    assert apart(given, "pairs:own.csv", "pairs:own.csv") == (["pairs.a=1"], given)
+    assert apart(given, None, None) == ([], given)

@@ -15,7 +15,17 @@ from tests.fixtures import tiny_data
 from evenhand.core.items import Item, Score, ScoreTable
 from evenhand.core.record import Record
 from evenhand.core.registry import get as entry
-from evenhand.core.requests import Choose, Compare, Complete, Completion, Response, Scores, TextScore
+from evenhand.core.requests import (
+    Choose,
+    Classify,
+    ClassScores,
+    Compare,
+    Complete,
+    Completion,
+    Response,
+    Scores,
+    TextScore,
+)
 from evenhand.data import source
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._plan import configured
@@ -66,6 +76,8 @@ def respond() -> Callable[[Item, Scorer], tuple[Response, ...]]:
                 case Complete(prompt):
                     tokens = scorer(prompt, "").tokens
                     responses.append(Completion(f"She wrote{' and he read' * len(tokens)}.", tokens, False))
+                case Classify(text):
+                    responses.append(ClassScores(("kind", "rude"), tuple(scorer(text, one).total for one in "ab")))
                 case _:
                     raise TypeError(f"no answer to {request!r}")
         return tuple(responses)

@@ -18,6 +18,7 @@ from evenhand.measure._suites import SUITES
 NAMES = registry.names("benchmarks")
 FILES = {
     "arc": "arc.csv",
+    "classes": "classes.csv",
     "corpus": "wikitext.txt",
     "crows_pairs": "crows_pairs.csv",
     "mmlu": "mmlu.csv",
@@ -38,6 +39,8 @@ def benchmark_of(fixtures: Path, two_templates: str, at_hand: Callable[[str], No
         if name == "gas":
             at_hand("gap")
             return entry(count=20, documents=20)  # type: ignore[no-any-return]
+        if name == "classes":
+            return entry(file=str(fixtures / FILES[name]), positive="rude")  # type: ignore[no-any-return]
         if name == "emission":
             return entry(attributes=("gender",))  # type: ignore[no-any-return]
         of_bbq = name.startswith("bbq") or name in {"yes_no", "label_prior", "sycophancy"}

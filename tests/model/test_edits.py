@@ -300,6 +300,22 @@ def test_a_branch_without_a_reference_is_given_none_and_an_encoder_has_no_place_
         made(encoder).install([BranchEdit(add)])
 
 
+def test_beside_classes_a_branch_reads_the_first_tokens_state() -> None:
+    hf = tiny.encoder("classifier")
+    weight, ids = draw(32, 3), torch.tensor([[4, 44, 60, 12, 5]])
+
+    def add(hidden: Tensor, states: Tensor | None) -> Tensor:
+        assert states is not None
+        return (hidden * states.mean(0)) @ weight
+
+    with torch.no_grad():
+        wanted = hf(input_ids=ids).logits
+        first = hf.base_model(input_ids=ids).last_hidden_state[:, 0]
+        wanted = wanted + add(first, hf.base_model(input_ids=torch.tensor([[4, 30, 5]])).last_hidden_state[0])
+    with untouched(hf), torch.no_grad(), made(hf).install([BranchEdit(add, (4, 30, 5))]):
+        assert torch.allclose(hf(input_ids=ids).logits, wanted, atol=1e-5)
+
+
 def test_a_logits_edit_acts_on_what_the_model_gives_in_scoring_and_in_writing(family: str) -> None:
     hf = tiny.network(family)
     bias = draw(tiny.vocabulary_size()) * 2

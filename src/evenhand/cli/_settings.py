@@ -100,6 +100,14 @@ def material(
     return chosen(f"{name}{colon}{file}", given)[0]
 
 
+def apart(dotted: Sequence[str], fit_on: str | None, on: str | None) -> tuple[list[str], list[str]]:
+    """Settings `NAME.KEY=VALUE` of the benchmark of `--fit-on`, and those of the benchmarks of `--on`; maybe both."""
+    fitted = (fit_on or "").partition(":")[0]
+    tested = {part.partition(":")[0].strip() for part in (on or "").split(",")}
+    of_fit = [setting for setting in dotted if setting.partition(".")[0] == fitted]
+    return of_fit, [setting for setting in dotted if setting not in of_fit or fitted in tested]
+
+
 def split(settings: Sequence[str]) -> tuple[list[str], list[str]]:
     """Settings of the method (`KEY=VALUE`) and those of benchmarks (`NAME.KEY=VALUE`)."""
     dotted = [setting for setting in settings if "." in setting.partition("=")[0]]

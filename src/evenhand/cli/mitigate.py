@@ -110,7 +110,8 @@ def mitigate(
     if grid and not cls.grid:
         raise UsageError(f"--grid: {with_} has no strength to vary. Leave it out.")
     default = None if cls.fit_on is None else (cls.fit_on.benchmark, cls.fit_on.settings)
-    fitted = _settings.material(fit_on, "--fit-on", default)
+    of_fit, dotted = _settings.apart(dotted, fit_on, on)
+    fitted = _settings.material(fit_on, "--fit-on", default, of_fit)
     named = cls.rivals if rivals is None else _controls(rivals)
     request = _trial.TrialRequest(
         model=ModelRequest(

@@ -169,6 +169,8 @@ class SegmentEdit:
 class BranchEdit:
     """A branch beside the vocabulary head: `fn` reads the last hidden state [B, L, D] and adds to the logits [B, L, V].
 
+    Beside the classes of a classifier it reads the first token's state [B, D] and adds to their logits [B, C].
+
     Attributes:
         fn: called with the hidden state and the reference [R, D] (None if there is none).
         reference: token ids whose last hidden states the branch reads. They are encoded when the edit is installed,
@@ -179,7 +181,7 @@ class BranchEdit:
     reference: tuple[int, ...] = ()
     pointwise: ClassVar[bool] = True
     mergeable: ClassVar[bool] = False
-    acts_on: ClassVar[Acts] = PROMPTED
+    acts_on: ClassVar[Acts] = EVERYTHING
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evenhand.core.edits import BranchEdit
-from evenhand.core.errors import UsageError
+from evenhand.core.errors import DataError, UsageError
 from evenhand.core.record import Curve, Map, Series
 from evenhand.mitigate import _crawd_reference as references
 from evenhand.mitigate._crawd_block import Block, Decay, Sizes
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from evenhand.mitigate.crawd import Crawd
     from evenhand.model import Model
 
+_PROJECTIONS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "query_proj", "key_proj", "value_proj")
+"""Names of the projections of BERT and its kin, DistilBERT, DeBERTa."""
 PROMPT = "The nurse told the engineer that"
 """A text of our own whose attention to the reference is shown."""
 
@@ -36,7 +38,7 @@ def learn(
 ) -> Fitted:
     """Train adapters and block together on the texts.
 
-    Tensors: those of the adapters; `extra:NAME` of the block; `tau` [H]; `reference.before` and `reference.keys`, ids.
+    Tensors: those of the adapters; `extra:NAME` of the block; `tau` [H]; ids of `reference.before`, `.keys`, `.after`.
 
     Args:
         model: the model.
@@ -52,22 +54,64 @@ def learn(
     reference = references.encoded(model, words)
     block = Block(sizes_of(model, settings), decay_of(settings), settings.attention_dropout)
     block.begin(torch.Generator().manual_seed(seed))
-    block.to(_head(model).weight.device)
+    block.to(_place(model))
 
     def loss(network: Any, batch: Batch) -> Mapping[str, Tensor]:
-        states = keyed(reference_states(network, (*reference.before, *reference.keys), grad=True), reference)
+        states = keyed(reference_states(network, reference.ids, grad=True), reference)
+        real = (
+            batch.mask if model.task != "classifier" else batch.mask[:, :1]
+        )  # of a class only the first token is read
 
         def add(hidden: Tensor, _: Tensor | None) -> Tensor:
-            return block(hidden.view(*batch.mask.shape, -1), states, batch.mask).view(*hidden.shape[:-1], -1)  # type: ignore[no-any-return]
+            made: Tensor = block(hidden.view(*real.shape, -1), states, real)
+            return made.view(*hidden.shape[:-1], -1)
 
         with branch(network, BranchEdit(add)):
             return objective(network, batch)
 
-    trained = train(model, [(text,) for text in texts], loss, settings, seed=seed, extra=block)
-    ids = {name: torch.tensor(getattr(reference, name), dtype=torch.long) for name in ("before", "keys")}
+    trained = train(model, [(text,) for text in texts], loss, _targeted(model, settings), seed=seed, extra=block)
+    ids = {name: torch.tensor(getattr(reference, name), dtype=torch.long) for name in ("before", "keys", "after")}
     tensors = {**trained.tensors, "tau": block.tau.cpu().clone(), **{f"reference.{k}": v for k, v in ids.items()}}
     notes = (*_said(model, settings, words, reference, block), *trained.notes)
     return Fitted(tensors, notes, (attention_map(model, settings, tensors), _losses(trained.steps)))
+
+
+def _targeted(model: Model, settings: Crawd) -> Crawd:
+    """The same settings, with the names of an encoder's projections, whose attention is not found as one part."""
+    if model.task != "classifier" or settings.targets != "attention":
+        return settings
+    names = {name.rpartition(".")[2] for name, _ in model.hf.named_modules()}
+    found = [name for name in _PROJECTIONS if name in names]
+    return settings.model_copy(update={"targets": ",".join(found)}) if found else settings
+
+
+def class_loss(labels: Sequence[int]) -> Loss:
+    """Cross-entropy of the class (nats) of each example.
+
+    Args:
+        labels: number of the class of each example, in the order of the examples.
+    """
+
+    def loss(network: Any, batch: Batch) -> Mapping[str, Tensor]:
+        wanted = torch.tensor([labels[number] for number in batch.index.tolist()], device=batch.tokens.device)
+        logits = network(input_ids=batch.tokens, attention_mask=batch.mask).logits.float()
+        return {"loss": torch.nn.functional.cross_entropy(logits, wanted, reduction="none")}
+
+    return loss
+
+
+def class_numbers(model: Model, names: Sequence[str]) -> list[int]:
+    """Numbers of the classes of these names.
+
+    Raises:
+        DataError: the classifier has no class of this name.
+    """
+    config: Any = model.hf.config
+    known = {str(name): int(number) for number, name in config.id2label.items()}
+    for name in names:
+        if name not in known:
+            raise DataError(f"crawd: {model.name} has the classes {', '.join(known)}, the texts have {name!r}.")
+    return [known[name] for name in names]
 
 
 def sizes_of(model: Model, settings: Crawd) -> Sizes:
@@ -76,14 +120,20 @@ def sizes_of(model: Model, settings: Crawd) -> Sizes:
     Raises:
         UsageError: the hidden size cannot be divided into so many heads.
     """
-    vocabulary, hidden = _head(model).weight.shape
+    head: Any = model.hf.get_output_embeddings()  # type: ignore[no-untyped-call]
+    if head is not None:
+        outputs, hidden = head.weight.shape
+    else:
+        config: Any = model.hf.config
+        outputs, hidden = int(config.num_labels), model.anatomy.hidden
+    rank = settings.head_rank if settings.head_rank < outputs else 0
     if hidden % settings.heads:
         fit = [n for n in range(1, hidden + 1) if hidden % n == 0 and n <= 2 * settings.heads]
         raise UsageError(
             f"crawd: {hidden} hidden numbers cannot be divided into {settings.heads} heads. Give heads=N with N one of "
             f"{', '.join(map(str, fit))}."
         )
-    return Sizes(hidden, vocabulary, settings.heads, settings.inner or hidden, settings.head_rank)
+    return Sizes(hidden, outputs, settings.heads, settings.inner or hidden, rank)
 
 
 def decay_of(settings: Crawd) -> Decay:
@@ -93,13 +143,12 @@ def decay_of(settings: Crawd) -> Decay:
 
 def reference_of(tensors: Mapping[str, Tensor]) -> Reference:
     """The reference of a patch."""
-    before, keys = (tuple(tensors[f"reference.{name}"].tolist()) for name in ("before", "keys"))
-    return Reference(before, keys)
+    return Reference(*(tuple(tensors[f"reference.{name}"].tolist()) for name in ("before", "keys", "after")))
 
 
 def block_of(model: Model, settings: Crawd, tensors: Mapping[str, Tensor]) -> Block:
     """The trained block, for use."""
-    place = _head(model).weight.device
+    place = _place(model)
     block = Block(sizes_of(model, settings), decay_of(settings), device="meta")
     named = {name.removeprefix("extra:"): tensor for name, tensor in tensors.items() if name.startswith("extra:")}
     named["tau"] = tensors["tau"]
@@ -108,14 +157,15 @@ def block_of(model: Model, settings: Crawd, tensors: Mapping[str, Tensor]) -> Bl
 
 
 def keyed(states: Tensor, reference: Reference) -> Tensor:
-    """Those states that are keys: [before + R, D] to [R, D]."""
-    return states[len(reference.before) :]
+    """Those states that are keys: [before + R + after, D] to [R, D]."""
+    start = len(reference.before)
+    return states[start : start + len(reference.keys)]
 
 
 def branch_edit(model: Model, settings: Crawd, tensors: Mapping[str, Tensor]) -> BranchEdit:
-    """The block beside the vocabulary head; the core encodes the reference when it is installed."""
+    """The block beside the head; the core encodes the reference when it is installed."""
     reference = reference_of(tensors)
-    return BranchEdit(_added(block_of(model, settings, tensors), reference), (*reference.before, *reference.keys))
+    return BranchEdit(_added(block_of(model, settings, tensors), reference), reference.ids)
 
 
 def _added(block: Block, reference: Reference) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -131,21 +181,17 @@ def _added(block: Block, reference: Reference) -> Callable[[Tensor, Tensor | Non
 @torch.no_grad()
 def attention_map(model: Model, settings: Crawd, tensors: Mapping[str, Tensor], prompt: str = PROMPT) -> Map:
     """How much each token of a prompt attends to each of the reference with the patch in place, mean over the heads."""
-    from evenhand.model.encode import Encoder
-
-    reference = reference_of(tensors)
-    opening = reference.before
-    ids = tuple(Encoder(model.tokenizer, model.hf.config).ids([prompt], special=False)[0])
+    reference, text = reference_of(tensors), references.read(model, prompt)
     with model.install(weight_edits(tensors)):
-        hidden = reference_states(model.hf, (*opening, *ids))[len(opening) :]
-        states = keyed(reference_states(model.hf, (*opening, *reference.keys)), reference)
+        hidden = keyed(reference_states(model.hf, text.ids), text)
+        states = keyed(reference_states(model.hf, reference.ids), reference)
     weights = block_of(model, settings, tensors).attended(hidden, states).mean(1)
     return Map(
         title="Attention to the sensitive words after decay",
         rows="token",
         columns="sensitive token",
         values=tuple(tuple(round(one, 4) for one in row) for row in weights.tolist()),
-        row_names=references.shown(model.tokenizer, ids),
+        row_names=references.shown(model.tokenizer, text.keys),
         column_names=references.shown(model.tokenizer, reference.keys),
         unit="weight, mean over the heads",
         largest=1.0,
@@ -174,7 +220,7 @@ def _said(model: Model, settings: Crawd, words: Sequence[str], reference: Refere
     )
 
 
-def _head(model: Model) -> Any:
-    """The vocabulary head."""
+def _place(model: Model) -> torch.device:
+    """Where the head lies, or the last parameters of a classifier."""
     head: Any = model.hf.get_output_embeddings()  # type: ignore[no-untyped-call]
-    return head
+    return head.weight.device if head is not None else list(model.hf.parameters())[-1].device

@@ -46,10 +46,16 @@ _WORD = re.compile(r"[a-z]{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference as token ids: what opens it and is no key, and the keys."""
+    """A reference as token ids: the keys, and what opens and ends it, which is read but is no key."""
 
     before: tuple[int, ...]
     keys: tuple[int, ...]
+    after: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All of it."""
+        return (*self.before, *self.keys, *self.after)
 
 
 def words_of(presets: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
@@ -77,13 +83,25 @@ def encoded(model: Model, words: Sequence[str]) -> Reference:
     Raises:
         UsageError: they are more tokens than the reference holds.
     """
+    found = read(model, " ".join(words))
+    if not 0 < len(found.keys) <= LONGEST:
+        raise UsageError(
+            f"crawd: the {len(words)} words are {len(found.keys)} tokens; expected 1 to {LONGEST}. Name fewer."
+        )
+    return found
+
+
+def read(model: Model, text: str) -> Reference:
+    """A text as the model reads it: after what opens a text; between its special tokens if it is a classifier."""
     from evenhand.model.encode import Encoder
 
     encoder = Encoder(model.tokenizer, model.hf.config)
-    keys = tuple(encoder.ids([" ".join(words)], special=False)[0])
-    if not 0 < len(keys) <= LONGEST:
-        raise UsageError(f"crawd: the {len(words)} words are {len(keys)} tokens; expected 1 to {LONGEST}. Name fewer.")
-    return Reference(() if encoder.opening is None else (encoder.opening,), keys)
+    keys = tuple(encoder.ids([text], special=False)[0])
+    if model.task != "classifier":
+        return Reference(() if encoder.opening is None else (encoder.opening,), keys)
+    whole = tuple(encoder.ids([text])[0])
+    start = next((n for n in range(len(whole)) if whole[n : n + len(keys)] == keys), 0)
+    return Reference(whole[:start], keys, whole[start + len(keys) :])
 
 
 def shown(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:

@@ -138,6 +138,8 @@ def run(
 def encoded(model: Model, texts: Sequence[tuple[str, ...]], length: int) -> list[_Example]:
     """Token ids as they are scored: from the model's beginning of text on, cut to `length` and to the context.
 
+    A classifier's have the special tokens that its tokenizer gives them.
+
     Raises:
         DataError: there are no texts.
         UsageError: examples hold different numbers of texts, or a text has no tokens.
@@ -148,6 +150,11 @@ def encoded(model: Model, texts: Sequence[tuple[str, ...]], length: int) -> list
         raise UsageError("Every example must hold the same number of texts.")
     encoder = Encoder(model.tokenizer, model.hf.config)
     length = min(length, encoder.length)
+    if model.task == "classifier":
+        flat = [text for example in texts for text in example]
+        cut = [tuple(row) for row in model.tokenizer(flat, truncation=True, max_length=length)["input_ids"]]
+        each = len(texts[0])
+        return [(number, tuple(cut[number * each : (number + 1) * each])) for number in range(len(texts))]
     done = encoder.encode([Compare(example) for example in texts])
     return [
         (number, tuple(done.texts[windows[0]].tokens[:length] for windows in parts))

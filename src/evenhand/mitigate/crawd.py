@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from evenhand.core.errors import DataError
 from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.mitigate import _crawd_reference as references
 from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
-from evenhand.mitigate._sentences import plain
+from evenhand.mitigate._sentences import drawn, plain
 from evenhand.mitigate._train import TrainSettings, weight_edits
 
 if TYPE_CHECKING:
@@ -41,15 +42,19 @@ class Crawd(TrainSettings, Mitigation):
         "training begins at the model itself. Width and activation of the feed-forward part are not given: as wide as "
         "the hidden state, GELU. The paper trains four-bit weights for five passes at lr=1e-5 on 21,000 records or "
         "more, adapters on all layers (layers=all epochs=5 lr=1e-5 dropout=0.1); the defaults here are those of "
-        "fine_tuning, so that the two differ in the block alone. A mean over sentences, each weighing the same.",
+        "fine_tuning, so that the two differ in the block alone. A mean over sentences, each weighing the same. In a "
+        "classifier the branch reads the first token's state, and the class head that is there is kept; scope=matrix "
+        "is that token's row.",
         cautions="Nothing in the loss asks for less bias: it is cross-entropy, and what comes after the weights can "
         "learn to undo their decay. For a fixed reference the branch is a function of the hidden state alone. Naming a "
         "group less often is not treating it alike: read gas.gas with gas.perplexity_listed, and beside "
         "word_list_bias, which does the same without any training. Which weights are largest changes by jumps: in "
         "bfloat16 the same token may fall on either side. Sensitive words are English.",
-        needs="a decoder in float32 or bfloat16 whose hidden size can be divided into the heads; any text",
+        needs="a decoder, or a classifier on an encoder, in float32 or bfloat16, whose hidden size can be divided into "
+        "the heads; any text, or texts with a class",
     )
     fit_on: ClassVar[FitOn | None] = FitOn("perplexity", {"documents": 5000})
+    tasks: ClassVar[tuple[str, ...]] = ("decoder", "classifier")
     strength: ClassVar[str] = "factor"
     grid: ClassVar[tuple[float, ...]] = (0.5, 0.2, 0.0)
     primary: ClassVar[tuple[str, ...]] = ("gas.gas", "gas.gld", "stereoset.ss")
@@ -96,11 +101,18 @@ class Crawd(TrainSettings, Mitigation):
     ] = True
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
-        """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `reference.keys`."""
-        from evenhand.mitigate._crawd_learn import learn
+        """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `.keys`, `.after`."""
+        from evenhand.mitigate import _crawd_learn as learning
 
         words = references.words_of(self.reference, self.words)
-        return learn(model, self, words, self._texts(items, rng), int(rng.integers(2**31)))
+        if model.task != "classifier":
+            return learning.learn(model, self, words, self._texts(items, rng), int(rng.integers(2**31)))
+        if not _have_classes(items):
+            raise DataError(f"{self.name} of a classifier is fitted on texts with a class: --fit-on classes:FILE.csv.")
+        chosen = drawn(items, rng, self.sentences)
+        goal = learning.class_loss(learning.class_numbers(model, [str(item.facts["label"]) for item in chosen]))
+        texts = [item.texts["text"] for item in chosen]
+        return learning.learn(model, self, words, texts, int(rng.integers(2**31)), goal)
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """Changes of weights, and the block beside the vocabulary head."""
@@ -118,4 +130,12 @@ class Crawd(TrainSettings, Mitigation):
         )
 
     def _texts(self, items: Sequence[Item], rng: np.random.Generator) -> list[str]:
+        """What it is trained on; of texts with a class, all."""
+        if _have_classes(items):
+            return [item.texts["text"] for item in items]
         return plain(items, rng, limit=self.sentences, gendered=self.gendered, method=self.name)
+
+
+def _have_classes(items: Sequence[Item]) -> bool:
+    """Whether they are texts with a class, as `classes` lays them out."""
+    return all("text" in item.texts and "label" in item.facts for item in items)

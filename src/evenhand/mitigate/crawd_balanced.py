@@ -44,8 +44,9 @@ class CrawdBalanced(Crawd):
         cautions="It aims at what gas counts, on openings of a like kind: a person with an occupation. Read it with "
         "perplexity_listed, and on other benchmarks for what it is worth. Fewer words for groups is not equal "
         "treatment; even=true keep=1 asks for evenness alone. Words and openings are English, for women and men.",
-        needs=Crawd.card.needs,
+        needs="a decoder in float32 or bfloat16 whose hidden size can be divided into the heads; any text",
     )
+    tasks: ClassVar[tuple[str, ...]] = ("decoder",)
     strength: ClassVar[str] = "keep"
     grid: ClassVar[tuple[float, ...]] = (0.5, 0.2, 0.05)
     rivals: ClassVar[tuple[str, ...]] = ("word_list_bias",)
@@ -71,7 +72,7 @@ class CrawdBalanced(Crawd):
     ] = ""
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
-        """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `reference.keys`."""
+        """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `.keys`, `.after`."""
         from evenhand.mitigate import _crawd_balance as balance
         from evenhand.mitigate._crawd_learn import learn
 

@@ -132,6 +132,14 @@ METRICS: Mapping[str, MetricWords] = {
         low=0,
         high=100,
     ),
+    "tpr_gap": MetricWords(
+        name="Gap of true positive rates",
+        says="finds the positive texts of one group more often than those of another by {value}",
+        meaning="Largest minus smallest share of a group's positive texts that are found. Chance makes it positive.",
+        even="where {ideal} would be alike for all groups",
+        low=0,
+        high=100,
+    ),
     "perplexity": MetricWords(
         name="Perplexity",
         says="has a perplexity of {value} on running text",
@@ -175,6 +183,10 @@ BENCHMARKS: Mapping[str, BenchmarkWords] = {
     "bbq": BenchmarkWords("BBQ", f"{_BBQ} Answers are scored as text.", unit="nats per token"),
     "bbq_letters": BenchmarkWords("BBQ, lettered answers", f"{_BBQ} Letters are scored, in all orders of the answers."),
     "bbq_lm_eval": BenchmarkWords("BBQ, twelve options", f"{_BBQ} Ten of twelve options say that it cannot be known."),
+    "classes": BenchmarkWords(
+        "Your own classes",
+        "Texts from your file with their classes and groups. Does the classifier find them alike for all groups?",
+    ),
     "corpus": BenchmarkWords(
         "Your own text",
         "How well the model predicts text from your file. Not a measure of bias: what a mitigation must not spoil.",
@@ -196,6 +208,7 @@ _SLICES: Mapping[str, str] = {
     "context": "context condition",
     "domain": "domain",
     "field": "field",
+    "group": "group",
     "hint": "answer hinted at",
     "label_type": "kind of label",
     "order": "order of the two words",

@@ -1,9 +1,9 @@
-"""A branch beside the vocabulary head, with a reference that is encoded by the edited model itself."""
+"""A branch beside the head, with a reference that is encoded by the edited model itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,28 +12,63 @@ from transformers import PreTrainedModel
 
 from evenhand.core.edits import BranchEdit
 from evenhand.core.errors import UnsupportedSite
+from evenhand.model.load import task_of
+
+Added = Callable[[Tensor], Tensor]
 
 
 @contextmanager
 def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
-    """Add `edit.fn(hidden, reference)` to what the vocabulary head gives."""
-    head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if head is None:
-        raise UnsupportedSite(f"{type(hf).__name__} has no vocabulary head that a branch could stand beside.")
+    """Add `edit.fn(hidden, reference)` to what the vocabulary head gives, or to a classifier's logits."""
+    head, body = _parts(hf)
     reference = reference_states(hf, edit.reference) if edit.reference else None
-
-    def add(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
-        return output.add_(edit.fn(arguments[0], reference))  # a sum of its own would cost a copy of all logits
-
-    handle = head.register_forward_hook(add)
-    try:
+    with ExitStack() as undo:
+        if head is not None:
+            undo.callback(_beside_words(head, lambda hidden: edit.fn(hidden, reference)).remove)
+        else:
+            for handle in _beside_classes(hf, body, lambda hidden: edit.fn(hidden, reference)):
+                undo.callback(handle.remove)
         yield
-    finally:
-        handle.remove()
+
+
+def _parts(hf: PreTrainedModel) -> tuple[nn.Module | None, nn.Module]:
+    """The vocabulary head, None for a classifier, and what is below the heads.
+
+    Raises:
+        UnsupportedSite: the model has neither a vocabulary head nor classes.
+    """
+    head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
+    body: Any = hf.base_model
+    if head is None and (task_of(hf) != "classifier" or body is hf):
+        raise UnsupportedSite(
+            f"{type(hf).__name__} has no vocabulary head and no classes that a branch could stand beside."
+        )
+    return head, body
+
+
+def _beside_words(head: nn.Module, added: Added) -> Any:
+    def add(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
+        return output.add_(added(arguments[0]))  # a sum of its own would cost a copy of all logits
+
+    return head.register_forward_hook(add)
+
+
+def _beside_classes(hf: PreTrainedModel, body: nn.Module, added: Added) -> tuple[Any, Any]:
+    """On the state of the first token, which classifiers on encoders read."""
+    seen: list[Tensor] = []
+
+    def note(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+        seen[:] = [output[0][:, 0]]
+
+    def add(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> Any:
+        output.logits = output.logits + added(seen.pop())
+        return output
+
+    return body.register_forward_hook(note), hf.register_forward_hook(add)
 
 
 def reference_states(hf: PreTrainedModel, ids: tuple[int, ...], *, grad: bool = False) -> Tensor:
-    """Last hidden states of a sequence of token ids, as the vocabulary head reads them.
+    """Last hidden states of a sequence of token ids, as the head reads them.
 
     Args:
         hf: the model.
@@ -46,11 +81,14 @@ def reference_states(hf: PreTrainedModel, ids: tuple[int, ...], *, grad: bool = 
     from evenhand.model.packed import input_device
 
     caught: list[Tensor] = []
-    head: Any = hf.get_output_embeddings()  # type: ignore[no-untyped-call]
-    handle = head.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    head, body = _parts(hf)
+    if head is not None:
+        handle: Any = head.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    else:
+        handle = body.register_forward_hook(lambda _, given, output: caught.append(output[0]))
     try:
         with nullcontext() if grad else torch.inference_mode():
-            hf(input_ids=torch.tensor([ids], device=input_device(hf)), use_cache=False)
+            hf(input_ids=torch.tensor([ids], device=input_device(hf)), **({} if head is None else {"use_cache": False}))
     finally:
         handle.remove()
     states = caught[0].reshape(len(ids), -1)  # some models hand over all texts' tokens in one row
