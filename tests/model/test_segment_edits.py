@@ -19,6 +19,7 @@ from evenhand.core.errors import PatchError, UnsupportedRequest, UnsupportedSite
 from evenhand.core.requests import Choose, Complete, Completion, NextToken, Scores, WordScores
 from evenhand.core.segments import plain, segmented
 from evenhand.model import Model
+from evenhand.model.check import one_by_one
 from evenhand.model.encode import Counts, Encoder, segments
 from evenhand.model.positions import prompts_end
 from evenhand.model.segments import Spans
@@ -129,6 +130,22 @@ def test_cached_steps_in_a_padded_batch_are_plain_scores() -> None:
             with torch.inference_mode(), prompts_end(model.hf, [size - 1], [places]):
                 logits = model.hf(whole, use_cache=False).logits[0, size - 1 : -1]
             assert logits.argmax(-1).tolist() == list(one.tokens)
+
+
+def test_options_that_share_their_prompt_in_the_cache_are_scored_as_one_by_one() -> None:
+    """Prompts of several lengths in one batch, each read once for its options."""
+    model = model_of("llama")
+    parts = [(PARTS, SUFFIX), (PARTS[:2], " ran"), (PARTS[::-1], SUFFIX)]
+    options = (" yes", " no", " the mat ran")
+    requests = [Choose(segmented(PREFIX, segs, after), options) for segs, after in parts]
+    texts = Encoder(model.tokenizer, model.hf.config).encode(requests).texts
+    with model.install([EDIT]):
+        work = model.prepare(requests)
+        assert work.road.startswith("padded with shared prefix cache")
+        assert work.tokens < sum(len(text.tokens) - 1 for text in texts)
+        found = totals(model, requests).ravel()
+        wanted = [sum(values) for values in one_by_one(model.hf, texts)]
+    assert np.allclose(found, wanted, atol=NEAR)
 
 
 def test_prompts_without_segments_do_not_change_beside_ones_that_have_them() -> None:

@@ -41,12 +41,22 @@ def segments(ids: Sequence[int]) -> tuple[int, ...]:
     return getattr(ids, "segments", ())
 
 
+def has_segments(request: Request) -> bool:
+    """Whether a request's prompt marks segments."""
+    return OPEN in getattr(request, "prompt", "")
+
+
 @dataclass(slots=True)
 class Counts:
     """What had to be done to requests; goes into the record."""
 
     merged: int = 0  # requests whose tokenizer merged characters across prompt and option
     cut: int = 0  # texts longer than the model's context, cut or scored in windows
+
+    def add(self, other: Counts) -> None:
+        """Count what other requests needed."""
+        self.merged += other.merged
+        self.cut += other.cut
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from torch import Tensor
 
-from evenhand.core.edits import BranchingEdit, Edit
+from evenhand.core.edits import BranchingEdit, Edit, SegmentEdit
 from evenhand.core.errors import UnsupportedRequest, UsageError
 from evenhand.core.record import ModelIdentity
 from evenhand.core.requests import (
@@ -26,14 +26,15 @@ from evenhand.data.cache import Progress as FetchProgress
 from evenhand.model import identity, jobs, load, pieces
 from evenhand.model.anatomy import Anatomy
 from evenhand.model.attention import Reader, reading
-from evenhand.model.check import Choice, choose_road
+from evenhand.model.check import Choice, Reach, choose_road
 from evenhand.model.devices import Dtype, threads, torch_dtype, usable
-from evenhand.model.encode import Counts, Encoder, requests_hash
+from evenhand.model.encode import Counts, Encoder, has_segments, requests_hash
 from evenhand.model.encoders import classified_work, masked_work
 from evenhand.model.expand import expand
 from evenhand.model.installed import Handle, Stack
 from evenhand.model.load import Task
 from evenhand.model.packed import input_device
+from evenhand.model.padded import PaddedRoad
 from evenhand.model.patch import Patch
 from evenhand.model.pieces import Piece
 from evenhand.model.plan import Budget
@@ -302,13 +303,18 @@ class Model:
         branches = [edit.prompts(request) if edit else () for request in requests]
         counts = Counts()
         made: list[Piece] = []
-        road: Choice | None = None
+        roads: list[Choice] = []
         plain = [n for n, r in enumerate(requests) if jobs.is_scoring(r) and not branches[n]]
-        if plain:
-            encoded = encoder.encode([requests[n] for n in plain])
-            counts = encoded.counts
-            road = self._road(max(len(text.tokens) for text in encoded.texts))
-            made.append(pieces.scoring(plain, [requests[n] for n in plain], encoded, road, self.budget))
+        moving = any(isinstance(one, SegmentEdit) for one in self.edits)
+        for moved in (False, True):  # what an edit of segments leaves alone takes the usual road
+            some = [n for n in plain if (moving and has_segments(requests[n])) == moved]
+            if not some:
+                continue
+            encoded = encoder.encode([requests[n] for n in some])
+            counts.add(encoded.counts)
+            longest = max(len(text.tokens) for text in encoded.texts)
+            roads.append(self._segment_road(longest) if moved else self._road(longest))
+            made.append(pieces.scoring(some, [requests[n] for n in some], encoded, roads[-1], self.budget))
         branched = [n for n, r in enumerate(requests) if jobs.is_scoring(r) and branches[n]]
         if branched and edit:
             chosen = [requests[n] for n in branched]
@@ -328,18 +334,27 @@ class Model:
                 found.update(piece.finish([next(rest) for _ in piece.work]))
             return [found[number] for number in range(len(requests))]
 
-        named = "" if road is None else road.road.name + (f" ({road.reason})" if road.reason else "")
-        if branched:
-            named = "; ".join(filter(None, (named, "several prompts at once")))
+        said = [one.road.name + (f" ({one.reason})" if one.reason else "") for one in roads]
+        named = "; ".join([*said, *(["several prompts at once"] if branched else [])])
         work = [job for piece in made for job in piece.work]
         plan = jobs.combined([*(piece.digest for piece in made), requests_hash(requests)])
-        release = road.road.release if road else (lambda: None)
         asked = sum(piece.asked for piece in made)
+
+        def release() -> None:
+            for one in roads:
+                one.road.release()
+
         return Work(work, plan, sum(job.tokens for job in work), asked, named, counts, assemble, release)
+
+    def _segment_road(self, longest: int) -> Choice:
+        """Prompts with segments: each in a row of its own, and read once for all its options if nothing else hinders."""
+        cache = all(edit.pointwise or isinstance(edit, SegmentEdit) for edit in self.edits)
+        return Choice(PaddedRoad(self.hf, cache=cache), "segments of prompts", Reach.of(self.hf.config, longest))
 
     def _road(self, longest: int) -> Choice:
         if self._choice is None or not self._choice.covers(self.hf.config, longest):
-            alone = (edit for edit in self.edits if not isinstance(edit, BranchingEdit))  # those never come here
+            elsewhere = (BranchingEdit, SegmentEdit)  # what these act on never comes here
+            alone = (edit for edit in self.edits if not isinstance(edit, elsewhere))
             self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in alone))
         return self._choice
 

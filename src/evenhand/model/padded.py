@@ -19,7 +19,8 @@ from transformers import DynamicCache, PreTrainedModel
 
 from evenhand.model.packed import input_device, split, token_logprobs
 from evenhand.model.plan import Budget, Pack, Plan, Row, Text, batch_rows, digest, neighbours
-from evenhand.model.positions import prompts_end
+from evenhand.model.positions import kept, prompts_end
+from evenhand.model.segments import continued
 
 
 def plan_padded(texts: Sequence[Text], budget: Budget, *, cache: bool) -> Plan:
@@ -59,6 +60,9 @@ def _prefix(texts: Sequence[Text], members: Sequence[int], shared: int, budget: 
     if len(members) > 2:
         first, last = texts[members[0]].tokens, texts[members[-1]].tokens
         common = min(common, next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), common))
+    segments = {texts[i].segments for i in members}
+    if len(segments) > 1 or common < max(max(segments, default=()), default=0):
+        return 0  # a prompt with segments is read in one piece
     longest = max(len(texts[i].tokens) - 1 for i in members)
     fits = _fed(texts, members, common) <= budget.pack
     return common if 2 * common >= longest and fits else 0
@@ -86,9 +90,16 @@ class PaddedRoad:
         rest = [texts[i].tokens[len(prefixes[o]) : -1] for i, o in zip(pack.texts, owner, strict=True)]
         extra: dict[str, Any] = {"use_cache": False}
         seen = torch.zeros((len(rest), 0), dtype=torch.long)
+        spans = [texts[i].segments for i in pack.texts]
+        held: dict[object, Any] = {}
         with torch.inference_mode():
             if begun:
-                cache, before = self._prefill(prefixes, device)
+                ahead = [begun - len(prefixes[o]) for o in owner]
+                spans = [tuple(place + more for place in span) for span, more in zip(spans, ahead, strict=True)]
+                own = [spans[owner.index(number)] for number in range(len(prefixes))]
+                with prompts_end(self.model, [begun - 1] * len(prefixes), own):
+                    cache, before = self._prefill(prefixes, device)
+                    held = continued(self.model, owner)
                 cache.batch_select_indices(torch.tensor(owner, device=device))
                 seen = before[torch.tensor(owner)]
                 extra = {"past_key_values": cache, "use_cache": True}
@@ -96,8 +107,8 @@ class PaddedRoad:
             depth = (real.cumsum(1) - 1 + seen.sum(1, keepdim=True)).clamp(min=0)
             gather_row, gather_column, targets = _scored(pack.texts, texts, [len(prefixes[o]) for o in owner])
             ends = [texts[i].start - 1 - len(prefixes[o]) for i, o in zip(pack.texts, owner, strict=True)]
-            segments = () if begun else [texts[i].segments for i in pack.texts]  # no edit that asks for them is cached
-            with prompts_end(self.model, ends, segments):
+            with prompts_end(self.model, ends, spans):
+                kept(self.model).update(held)
                 logits = self._forward(ids, torch.cat([seen, real], dim=1), depth, device, extra)
         picked = logits[gather_row.to(device), gather_column.to(device)]
         values = token_logprobs(picked, torch.arange(len(picked), device=device), targets.to(device)).tolist()

@@ -17,11 +17,12 @@ from transformers import PreTrainedModel
 
 from evenhand.core.edits import SegmentEdit
 from evenhand.core.errors import UnsupportedRequest, UnsupportedSite
-from evenhand.model.positions import kept, last_of_prompt, prompts_end, segments_of
+from evenhand.model.positions import kept, prompts_end, segments_of
 from evenhand.model.rotary import UNTURNED, Angles, Rotary
 
 CHUNK = 1 << 24
 """Numbers in the turned queries of one piece of a pass (64 MiB)."""
+_SPANS = "spans of segments"
 _PROBE = (3, 17, 40, 7, 29, 11, 5, 23)
 
 
@@ -60,6 +61,22 @@ class Spans:
         tokens = torch.arange(int(lengths.max()), device=device)
         at = (edges[:, :-1, None] + tokens).clamp_max(length - 1)
         return cls(owner, place, lengths, begin, at, tokens < lengths[..., None])
+
+    def rows(self, chosen: Tensor) -> Spans:
+        """Of some of the rows, which may repeat."""
+        parts = (self.owner, self.place, self.lengths, self.begin, self.columns, self.real)
+        return Spans(*(part[chosen] for part in parts))
+
+
+def continued(hf: PreTrainedModel, rows: Sequence[int]) -> dict[object, Any]:
+    """What is kept of the prompts under way, for passes in which row n continues prompt `rows[n]`."""
+    memory = kept(hf)
+    if _SPANS not in memory:
+        return {}
+    spans: Spans = memory[_SPANS]
+    chosen = torch.tensor(list(rows), device=spans.owner.device)
+    keys = {name: tuple(part[chosen] for part in value) for name, value in memory.items() if isinstance(value, tuple)}
+    return {_SPANS: spans.rows(chosen), **keys}
 
 
 class Segmented:
@@ -120,14 +137,14 @@ class _Pass:
         self.query = query.reshape(rows, key.shape[1], heads // key.shape[1], length, width)
         self.key = key
         memory = kept(owner.hf)
-        reading = bool((last_of_prompt(owner.hf, rows, length) >= 0).any())
-        if reading and key.shape[2] != length:
-            raise UnsupportedRequest("A prompt with segments must be read in one piece, without a cache before it.")
+        reading = key.shape[2] == length  # otherwise the prompt lies in the cache
         if reading:
-            if "spans" not in memory or memory["spans"].owner.shape[1] != length:
-                memory["spans"] = Spans.of(borders, length, query.device)
-            memory[id(module)] = self._segment_keys(memory["spans"])
-        self.spans: Spans = memory["spans"]
+            if _SPANS not in memory or memory[_SPANS].owner.shape[1] != length:
+                memory[_SPANS] = Spans.of(borders, length, query.device)
+            memory[id(module)] = self._segment_keys(memory[_SPANS])
+        if id(module) not in memory:
+            raise UnsupportedRequest("A prompt with segments must be read in one piece, without a cache before it.")
+        self.spans: Spans = memory[_SPANS]
         self.keys, self.plain_keys = memory[id(module)]
         outside = torch.full((rows, length), -1, device=query.device)
         self.owner = self.spans.owner if reading else outside
