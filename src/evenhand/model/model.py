@@ -347,7 +347,7 @@ class Model:
         return Work(work, plan, sum(job.tokens for job in work), asked, named, counts, assemble, release)
 
     def _segment_road(self, longest: int) -> Choice:
-        """Prompts with segments: each in a row of its own, and read once for all its options if nothing else hinders."""
+        """Prompts with segments: each in a row of its own, read once for all its options if no other edit hinders."""
         cache = all(edit.pointwise or isinstance(edit, SegmentEdit) for edit in self.edits)
         return Choice(PaddedRoad(self.hf, cache=cache), "segments of prompts", Reach.of(self.hf.config, longest))
 

@@ -1,8 +1,10 @@
 """Attention in which every query sees the segments of a prompt in an order of its own.
 
-A rotary score depends on the distance of query and key only. So instead of a key, the query is turned: once for each
-segment, by the difference between where the segment stands for it and where it stands in the prompt. Keys stay in the
-cache as the model put them there. Scores without positions are those of queries and keys that are turned back.
+A rotary score depends on the distance of query and key only. So the keys of a segment are turned once, to where they
+would stand if their segment came first, and the query is turned once for each segment, to its distance from where the
+segment begins for it. All of these places are the same in every order of the segments, so that rounding is, too: two
+segments of almost equal importance would else change places by it. The cache stays as the model made it. Scores without
+positions are those of queries and keys that are turned back.
 """
 
 from __future__ import annotations
@@ -145,37 +147,40 @@ class _Pass:
         if id(module) not in memory:
             raise UnsupportedRequest("A prompt with segments must be read in one piece, without a cache before it.")
         self.spans: Spans = memory[_SPANS]
-        self.keys, self.plain_keys = memory[id(module)]
+        self.keys, self.plain_keys, self.start = memory[id(module)]
+        self.positions = angles.positions.expand(rows, -1)
+        self.plain = angles.turned(self.query, -self.positions[:, None, None])
         outside = torch.full((rows, length), -1, device=query.device)
         self.owner = self.spans.owner if reading else outside
         later = torch.full((rows, key.shape[2] - self.spans.owner.shape[1]), -1, device=query.device)
         self.key_owner = torch.cat((self.spans.owner, later), dim=1)
         self.key_place = torch.cat((self.spans.place, later.clamp_min(0)), dim=1)
 
-    def _segment_keys(self, spans: Spans) -> tuple[Tensor, Tensor]:
-        """Keys [B, G, S, M, K] as the model made them, and turned back to no position (float32)."""
+    def _segment_keys(self, spans: Spans) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys [B, G, S, M, K] at their places in their segment, and at none (float32); where segments begin, [B]."""
         rows, groups, _, width = self.key.shape
         flat = spans.columns.flatten(1)
         taken = self.key.gather(2, flat[:, None, :, None].expand(-1, groups, -1, width))
         positions = self.angles.positions.expand(rows, -1).gather(1, flat)
         plain = self.angles.turned(taken, -positions[:, None])
-        shape = (rows, groups, *spans.columns.shape[1:], width)
-        return taken.reshape(shape), plain.reshape(shape)
+        plain = plain.reshape(rows, groups, *spans.columns.shape[1:], width)
+        inside = torch.arange(spans.columns.shape[2], device=flat.device)
+        return self.angles.turned(plain, inside).to(self.key.dtype), plain, positions[:, 0]
 
     def output(self, value: Tensor, added: Tensor | None, given: dict[str, Any]) -> Tensor:
         """Output [B, Lq, H, K]."""
-        turn, turns = self._turns(given)
+        stands, within = self._stands(given)
         rows, groups, per, length, width = self.query.shape
-        size = max(1, CHUNK // max(1, rows * groups * per * turns.shape[-1] * width))
+        size = max(1, CHUNK // max(1, rows * groups * per * within.shape[-1] * width))
         pieces = []
         for start in range(0, length, size):
             part = slice(start, start + size)
             mask = None if added is None else added[:, :, part]
-            pieces.append(self._piece(value, mask, part, turn[:, part], turns[..., part, :], given))
+            pieces.append(self._piece(value, mask, part, stands[:, part], within[..., part, :], given))
         return torch.cat(pieces, dim=3).reshape(rows, groups * per, length, -1).transpose(1, 2)
 
-    def _turns(self, given: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Places by which queries are turned: for keys outside the segments [B, Lq], in each [B, G, R, Lq, S]."""
+    def _stands(self, given: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Where queries stand: for keys outside the segments [B, Lq], and from each's beginning [B, G, R, Lq, S]."""
         spans = self.spans
         own = self.owner[..., None] == torch.arange(spans.lengths.shape[1], device=self.owner.device)  # [B, Lq, S]
         mass = self._mass(own, given)
@@ -186,17 +191,15 @@ class _Pass:
         lengths = spans.lengths[:, None, None, None].expand_as(order)
         nearer = torch.zeros_like(order).scatter(-1, order, lengths.gather(-1, order).cumsum(-1))
         total = spans.lengths.sum(-1)
-        moved = total[:, None, None, None, None] - nearer - spans.begin[:, None, None, None]
+        begins = (self.start + total)[:, None, None, None, None] - nearer
         place = self.owner.clamp_min(0)
         last = total[:, None] - spans.lengths.gather(1, place) - spans.begin.gather(1, place)
-        turn = torch.where(self.owner >= 0, last, 0)
-        return turn, turn[:, None, None, :, None] - moved
+        stands = self.positions + torch.where(self.owner >= 0, last, 0)
+        return stands, stands[:, None, None, :, None] - begins
 
     def _mass(self, own: Tensor, given: dict[str, Any]) -> Tensor:
         """Attention without positions on each segment, its own left out: [B, G, R, Lq, S]."""
-        positions = self.angles.positions.expand(len(own), -1)
-        plain = self.angles.turned(self.query, -positions[:, None, None])
-        scores = torch.einsum("bgrqk,bgsmk->bgrqsm", plain, self.plain_keys) * self._scaling(given)
+        scores = torch.einsum("bgrqk,bgsmk->bgrqsm", self.plain, self.plain_keys) * self._scaling(given)
         unseen = ~self.spans.real[:, None, None, None] | own[:, None, None, :, :, None]
         weights = scores.masked_fill(unseen, -torch.inf).flatten(-2).softmax(-1).nan_to_num(0.0).view_as(scores)
         mass = weights.sum(-1)
@@ -206,13 +209,13 @@ class _Pass:
         return torch.where((self.owner >= 0)[:, None, None, :, None], shared, mass)
 
     def _piece(
-        self, value: Tensor, added: Tensor | None, part: slice, turn: Tensor, turns: Tensor, given: dict[str, Any]
+        self, value: Tensor, added: Tensor | None, part: slice, stands: Tensor, within: Tensor, given: dict[str, Any]
     ) -> Tensor:
         """Output [B, G, R, q, K] of some queries."""
-        query, owner = self.query[..., part, :], self.owner[:, part]
+        query, owner = self.plain[..., part, :], self.owner[:, part]
         dtype = self.key.dtype
-        usual = torch.matmul(self.angles.turned(query, turn[:, None, None]).to(dtype), self.key[:, :, None].mT)
-        turned = self.angles.turned(query.unsqueeze(-2), turns).to(dtype)
+        usual = torch.matmul(self.angles.turned(query, stands[:, None, None]).to(dtype), self.key[:, :, None].mT)
+        turned = self.angles.turned(query.unsqueeze(-2), within).to(dtype)
         moved = torch.einsum("bgrqsk,bgsmk->bgrqsm", turned, self.keys).flatten(-2)
         inside = self.key_owner >= 0
         place = (self.key_owner.clamp_min(0) * self.keys.shape[3] + self.key_place.clamp_min(0))[:, None, None, None]
