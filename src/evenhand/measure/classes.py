@@ -21,7 +21,7 @@ class Classes(Benchmark):
     name: ClassVar[str] = "classes"
     card: ClassVar[Card] = Card(
         title="How often a classifier is right on your own texts, and how unlike that is between groups.",
-        source="Equality of Opportunity in Supervised Learning, Hardt, Price, Srebro, NeurIPS 2016, "
+        source="Equality of Opportunity in Supervised Learning, Hardt et al., NeurIPS 2016, "
         "https://arxiv.org/abs/1610.02413.",
         formula="accuracy = 100 * #right / #texts; gap = largest minus smallest share of the positive texts of a group "
         "that are found",

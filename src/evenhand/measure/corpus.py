@@ -34,9 +34,9 @@ class Corpus(Benchmark):
     name: ClassVar[str] = "corpus"
     card: ClassVar[Card] = Card(
         title="How well the model predicts text of your own: a measure of ability, and any text to fit methods on.",
-        source="The measure of `perplexity`, on a file or a data set of the hub. Sets that papers fine-tune on: SNLI "
-        "(https://huggingface.co/datasets/stanfordnlp/snli), Bias in Bios "
-        "(https://huggingface.co/datasets/LabHC/bias_in_bios), Measuring Hate Speech "
+        source="The measure of `perplexity`, on a file or a data set of the hub, e.g. SNLI (Bowman et al., EMNLP 2015, "
+        "https://huggingface.co/datasets/stanfordnlp/snli), Bias in Bios "
+        "(https://huggingface.co/datasets/LabHC/bias_in_bios) or Measuring Hate Speech "
         "(https://huggingface.co/datasets/ucberkeley-dlab/measuring-hate-speech).",
         formula="perplexity = exp(sum of -log P(token) / number of tokens)",
         cautions="Each different text is a cluster of its own: texts of one author or page are not independent, so the "

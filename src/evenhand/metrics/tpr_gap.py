@@ -15,7 +15,7 @@ class TprGap(Metric):
     name: ClassVar[str] = "tpr_gap"
     card: ClassVar[Card] = Card(
         title="How far apart the groups with the highest and the lowest true positive rate lie.",
-        source="Equality of Opportunity in Supervised Learning, Hardt, Price, Srebro, NeurIPS 2016, "
+        source="Equality of Opportunity in Supervised Learning, Hardt et al., NeurIPS 2016, "
         "https://arxiv.org/abs/1610.02413; as a gap of two groups in https://arxiv.org/abs/1901.09451.",
         formula="max_g TPR_g - min_g TPR_g, TPR_g = 100 * #(positive in g and predicted so) / #(positive in g)",
         differs="Of more than two groups, the two farthest apart. Groups without a positive text do not count.",
