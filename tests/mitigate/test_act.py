@@ -14,6 +14,7 @@ from tests.fixtures.untouched import untouched
 from torch import Tensor
 
 from evenhand.core.errors import DataError, UnsupportedSite, UsageError
+from evenhand.core.record import Map, Table
 from evenhand.core.requests import Choose, Compare, Complete, Completion, Scores
 from evenhand.mitigate._act import Sinks, calibrated, edit_of
 from evenhand.mitigate._act_search import Search, accepted, outcomes, questions, uncertainty
@@ -244,6 +245,18 @@ def test_only_layers_with_calibrated_heads_have_an_edit() -> None:
     made = Act(**{**ALL_LAYERS, "heads": ("L2.heads.3", "L0.heads.1", "L2.heads.0")})
     edits = made.edits(fit(model, made, ITEMS).tensors, model)
     assert [(edit.layer, edit.heads) for edit in edits] == [(0, (1,)), (2, (0, 3))]  # type: ignore[union-attr]
+
+
+def test_the_report_shows_gains_and_accepted_heads() -> None:
+    model = model_of()
+    patch = fit(model, Act(**{**ALL_LAYERS, "least": -1.0, "sample": 6, "rounds": 2}), ITEMS, seed=5)
+    gains, table = patch.provenance.findings
+    assert isinstance(gains, Map)
+    assert isinstance(table, Table)
+    assert [list(one) for one in gains.chosen] == patch.tensors["heads"].tolist()
+    for layer, head in gains.chosen:
+        assert (gains.values[layer][head] or 0.0) >= 0
+    assert [row[0] for row in table.rows] == [f"L{layer}.heads.{head}" for layer, head in gains.chosen]
 
 
 def test_no_head_may_pass_and_then_there_is_no_sham() -> None:

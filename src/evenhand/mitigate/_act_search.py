@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evenhand.core.errors import DataError
 from evenhand.core.items import Item
+from evenhand.core.record import Map, Table
 from evenhand.core.requests import TIE, Choose
 from evenhand.mitigate._act import Sinks
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evenhand.core.edits import AttentionEdit
+    from evenhand.core.record import Finding
     from evenhand.model import Model
     from evenhand.model.plan import Text
 
@@ -128,6 +130,7 @@ class Search:
     Attributes:
         gains: of each head that was tried: share right and log P of the right option, less those of the untouched
             model, float [n, 2] of the first n questions.
+        last: the heads that were tried on all questions.
         passes: questions that were answered with a head calibrated.
     """
 
@@ -142,13 +145,15 @@ class Search:
         self.heads = [head for head in heads if self._acts[head].any()]
         self.plain = outcomes(model, (), asked)
         self.gains: dict[Head, Floats] = {}
+        self.last: list[Head] = []
         self.passes = 0
 
     def exhaustive(self) -> list[Head]:
         """Every head on every question."""
         for head in self.heads:
             self._extend(head, len(self.asked))
-        return list(self.heads)
+        self.last = list(self.heads)
+        return self.last
 
     def halving(self, rounds: int) -> list[Head]:
         """Rounds with twice the questions and the better half of the heads; those of the last round."""
@@ -160,6 +165,7 @@ class Search:
             if number < rounds - 1:
                 order = sorted(left, key=lambda head: (*(-self.gains[head].mean(0)).round(9).tolist(), head))
                 left = sorted(order[: -(-len(left) // 2)])
+        self.last = left
         return left
 
     def _extend(self, head: Head, upto: int) -> None:
@@ -201,3 +207,29 @@ def uncertainty(gains: Floats, least: float, rng: np.random.Generator) -> tuple[
     signs = rng.choice((-1.0, 1.0), size=(DRAWS, size)) / size
     chance = accepted(np.einsum("dn,hnk->dhk", signs, gains), least).sum(axis=1).mean()
     return again, float(chance)
+
+
+def shown(search: Search, layers: int, heads: int, kept: Sequence[Head], again: Floats) -> tuple[Finding, ...]:
+    """What a report shows: the gain of each head that was tried, and the accepted ones in figures."""
+    values: list[list[float | None]] = [[None] * heads for _ in range(layers)]
+    for (layer, head), gains in search.gains.items():
+        values[layer][head] = round(float(gains[:, 1].mean()), 4)
+    sure = dict(zip(search.last, again, strict=True))
+    gained = Map(
+        title="What damping the sinks of a head adds to the log-probability of right answers",
+        values=tuple(tuple(row) for row in values),
+        unit="nats",
+        chosen=tuple(kept),
+        note="Mean over the questions that a head was tried on; heads that dropped out saw fewer. Framed: accepted.",
+    )
+    rows = tuple(
+        (
+            f"L{layer}.heads.{head}",
+            f"{100 * search.gains[layer, head][:, 0].mean():+.1f}",
+            f"{search.gains[layer, head][:, 1].mean():+.4f}",
+            f"{100 * sure[layer, head]:.0f} %",
+        )
+        for layer, head in kept
+    )
+    columns = ("head", "right, points", "log P of right answers, nats", "accepted in draws of the questions")
+    return (gained, Table(title="Heads whose sinks are damped", columns=columns, rows=rows)) if rows else (gained,)

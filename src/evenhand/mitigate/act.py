@@ -145,7 +145,7 @@ class Act(Mitigation):
         import numpy as np
 
         from evenhand.core.sites import Site
-        from evenhand.mitigate._act_search import Search, accepted, questions, uncertainty
+        from evenhand.mitigate._act_search import Search, accepted, questions, shown, uncertainty
 
         sites = self._candidates(model)
         found = questions(model, items, self.name)
@@ -164,15 +164,10 @@ class Act(Mitigation):
             f"questions answered; {len(last)} were tried on all questions and {len(kept)} accepted.",
             f"With signs of gains by chance about {chance:.1f} of the {len(last)} would be accepted."
             + (f" An accepted head is accepted again in {100 * again[passed].mean():.0f} % of draws." if kept else ""),
-            *(
-                f"L{layer}.heads.{head}: right {100 * mean[0]:+.1f} points, log P of the right answer {mean[1]:+.4f} "
-                f"nats, accepted in {100 * share:.0f} % of draws."
-                for (layer, head), mean, share, keep in zip(last, gains.mean(axis=1), again, passed, strict=True)
-                if keep
-            ),
             *self._together(model, kept, asked, [found[n] for n in order[self.sample : self.sample + self.check]]),
         ]
-        return Fitted({"heads": as_tensor([Site(layer, Part.HEADS, head) for layer, head in kept])}, tuple(notes))
+        tensors = {"heads": as_tensor([Site(layer, Part.HEADS, head) for layer, head in kept])}
+        return Fitted(tensors, tuple(notes), shown(search, len(model.anatomy.layers), model.anatomy.heads, kept, again))
 
     def _together(
         self, model: Model, kept: Sequence[Head], asked: Sequence[Question], fresh: Sequence[Question]
