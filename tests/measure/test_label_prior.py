@@ -127,3 +127,11 @@ def test_questions_lie_in_the_folds_of_yes_no(tmp_path: Path) -> None:
             for made in (LabelPrior(**given), YesNo(**given))  # type: ignore[arg-type]
         )
         assert ours == plain == {name for name in known if splits.fold("yes_no", name) == fold}
+
+
+def test_large_sets_are_drawn_from_by_whole_questions(asked: LabelPrior) -> None:
+    every, some = asked.load(), asked.model_copy(update={"count": 2}).load()
+    assert len(every.items) == 2 * len(some.items) == 24
+    assert {item.id for item in some.items} < {item.id for item in every.items}
+    assert {item.block for item in some.items} == {item.block for item in some.items if item.groups["order"]}
+    assert "2 of 4 questions, drawn at random." in [note.text for note in some.notes]

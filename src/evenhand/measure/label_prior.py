@@ -55,7 +55,8 @@ class LabelPrior(Benchmark):
     questions: Annotated[
         Questions, Field(description="The question set: three with yes/no answers, or MMLU or ARC with four letters.")
     ] = "bbq"
-    seed: Annotated[int, Field(ge=0, description="Of the random texts.")] = 0
+    count: Annotated[int, Field(ge=2, description="Questions, at most; drawn at random from larger sets.")] = 4000
+    seed: Annotated[int, Field(ge=0, description="Of the random texts, and of the questions that are drawn.")] = 0
     file: Annotated[str | None, Field(description="A file of your own in the layout of the question set.")] = None
 
     def load(self) -> Loaded:
@@ -63,17 +64,20 @@ class LabelPrior(Benchmark):
         import numpy as np
 
         found, data = self._asked()
+        names = list(dict.fromkeys(_question(item) for item in found))
+        notes = [_right(found)]
+        rng = np.random.default_rng(self.seed)
+        if len(names) > self.count:
+            kept = {names[number] for number in rng.permutation(len(names))[: self.count].tolist()}
+            found = [item for item in found if _question(item) in kept]
+            notes.append(f"{self.count:,} of {len(names):,} questions, drawn at random.")
         prompts = [(item, place) for item in found if (place := slots(_prompt(item), _texts(item))) is not None]
         domain = Domain.of(_texts(item) for item, _ in prompts if item.groups.get("order") != "no_first")
-        rng = np.random.default_rng(self.seed)
         drawn = [domain.draw(rng) for _ in range(min(RANDOM_TEXTS, len(prompts)))]
         items = tuple(
             one for number, given in enumerate(prompts) for one in _three_ways(number // 2, *given, drawn)
         )  # both orders of a question lie side by side
-        notes = (
-            "The contents of a prompt are its question, with passage and options where there are any.",
-            _right(found),
-        )
+        notes.insert(0, "The contents of a prompt are its question, with passage and options where there are any.")
         return Loaded(items, data, tuple(RunNote(benchmark=self.name, kind="convention", text=text) for text in notes))
 
     def score(self, item: Item, responses: tuple[Response, ...]) -> Score:
@@ -127,12 +131,17 @@ def _three_ways(number: int, item: Item, place: Slots, drawn: Sequence[Mapping[s
             id=f"{item.id}/{contents}",
             cluster=item.cluster,
             stratum=item.stratum,
-            block=item.id.removesuffix("/yes_first").removesuffix("/no_first"),
+            block=_question(item),
             origin=item.origin,
             requests=(Choose(prompt, request.options),),
             groups={"contents": contents, "order": item.groups.get("order", "")},
             texts=dict(item.texts) if contents == "batch" else {},
         )
+
+
+def _question(item: Item) -> str:
+    """The same for both orders of a question."""
+    return item.id.removesuffix("/yes_first").removesuffix("/no_first")
 
 
 def _prompt(item: Item) -> str:
