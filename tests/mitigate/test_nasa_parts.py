@@ -17,7 +17,7 @@ from evenhand.core.requests import Choose, Scores
 from evenhand.core.sites import Part, Site
 from evenhand.mitigate._kept import as_it_was
 from evenhand.mitigate._nasa_forward import forward, layers_of, look, pushes
-from evenhand.mitigate._nasa_questions import Question, read, split
+from evenhand.mitigate._nasa_questions import Question, read, split, thinned
 from evenhand.mitigate._nasa_rows import Rows, places
 from evenhand.mitigate._nasa_watch import Watched, answers, cross_entropy
 from evenhand.model import Model
@@ -169,6 +169,17 @@ def test_parts_share_no_cluster_and_are_drawn_in_proportion() -> None:
     assert [len(part) for part in (few.probe, few.train, few.monitor)] == [6, 9, 3]
     with pytest.raises(DataError, match="found 2 cluster"):
         split(questions[:6], (3, 3, 3), np.random.default_rng(0), "nasa")
+
+
+def test_large_clusters_are_thinned_and_small_ones_kept_whole() -> None:
+    large, small = made.questions(200, per_cluster=50), made.questions(20, per_cluster=2)
+    rng = np.random.default_rng(0)
+    kept = thinned(large, 12, rng)  # 36 of 4 clusters
+    assert [sum(item.cluster == f"c{n}" for item in kept) for n in range(4)] == [9, 9, 9, 9]
+    assert [item.id for item in kept] == [item.id for item in large if item in kept]
+    state = rng.bit_generator.state
+    assert thinned(small, 2, rng) == small
+    assert rng.bit_generator.state == state, "nothing is drawn where nothing is left out"
 
 
 def test_the_monitor_by_hand() -> None:

@@ -145,13 +145,14 @@ class HeadTuning(Mitigation):
 
         from evenhand.mitigate._nasa_findings import maps
         from evenhand.mitigate._nasa_forward import faster, layers_of, look
-        from evenhand.mitigate._nasa_questions import read, split, words_of
+        from evenhand.mitigate._nasa_questions import read, split, thinned, words_of
         from evenhand.mitigate._nasa_rows import places
 
         layers = layers_of(model)
         chat = self.chat == "on" or (self.chat == "auto" and model.has_chat_template)
-        questions, dropped = read(model, items, chat=chat, method=self.name)
-        parts = split(questions, (self.probe, self.train, self.monitor), rng, self.name)
+        sizes = (self.probe, self.train, self.monitor)
+        questions, dropped = read(model, thinned(items, sum(sizes), rng), chat=chat, method=self.name)
+        parts = split(questions, sizes, rng, self.name)
         notes = [
             f"{len(parts.probe):,} questions to choose heads, {len(parts.train):,} to train them, "
             f"{len(parts.monitor):,} to judge; {dropped:,} items could not be used."

@@ -109,6 +109,21 @@ def read(model: Model, items: Sequence[Item], *, chat: bool, method: str) -> tup
     return kept, dropped
 
 
+def thinned(items: Sequence[Item], questions: int, rng: np.random.Generator) -> list[Item]:
+    """Items in their order, of large clusters only as many as it takes to have about three times so many questions.
+
+    A question is two items where both orders are asked. Small clusters are kept whole; nothing is drawn then.
+    """
+    places: dict[str, list[int]] = {}
+    for number, item in enumerate(items):
+        places.setdefault(item.cluster, []).append(number)
+    most = max(2, -(-3 * questions // max(1, len(places))))
+    kept: list[int] = []
+    for found in places.values():
+        kept += found if len(found) <= most else rng.choice(found, most, replace=False).tolist()
+    return [items[number] for number in sorted(kept)]
+
+
 def words_of(items: Sequence[Item]) -> tuple[str, str]:
     """The words for yes and for no of the first item that has both, for a reader."""
     for item in items:
