@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from evenhand.core.errors import DataError, UnsupportedSite, UsageError
 from evenhand.core.record import Map, Table
 from evenhand.core.requests import Choose, Compare, Complete, Completion, Scores
+from evenhand.measure.position_bias import PositionBias
 from evenhand.mitigate._act import Sinks, calibrated, edit_of
 from evenhand.mitigate._act_search import Search, accepted, outcomes, questions, uncertainty
 from evenhand.mitigate._fit import fit
@@ -180,6 +182,17 @@ def test_outcomes_are_those_of_the_engine() -> None:
     for row, values, question in zip(found, scores, asked, strict=True):
         assert row[0] == float(np.argmax(values) == question.truth)
         assert row[1] == pytest.approx(values[question.truth] - np.logaddexp.reduce(values), abs=1e-4)
+
+
+@pytest.mark.parametrize("form", ["segments", "letters"])
+def test_a_question_is_asked_once_and_its_right_option_is_known(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("".join(f"{n}?,a cat,a dog,a mat,a house,C\n" for n in ("one", "two", "three", "four")), "utf-8")
+    items = [i for i in PositionBias(file=str(path), form=form).load().items if i.groups["place"] in "23"]
+    asked = questions(model_of(), items, "act")
+    assert len(asked) == 4
+    said = model_of().tokenizer.decode(list(asked[0].texts[asked[0].truth].tokens)[asked[0].texts[0].start :])
+    assert said == (" a mat" if form == "segments" else " B")
 
 
 def test_heads_without_sinks_are_not_run_and_gain_nothing() -> None:

@@ -46,12 +46,13 @@ def questions(model: Model, items: Sequence[Item], method: str) -> list[Question
     """
     from evenhand.model.encode import Encoder
 
-    asked: list[tuple[Choose, int]] = []
+    found: dict[str, tuple[Choose, int]] = {}  # a question once, in however many orders it is asked
     for item in items:
-        truth = item.facts.get("truth")
         request = item.requests[0] if item.requests else None
-        if isinstance(request, Choose) and type(truth) is int and 0 <= truth < len(request.options):
-            asked.append((request, truth))
+        truth = _truth(item, request) if isinstance(request, Choose) else None
+        if isinstance(request, Choose) and truth is not None:
+            found.setdefault(item.block or item.id, (request, truth))
+    asked = list(found.values())
     if len(asked) < 4:
         raise DataError(
             f"{method} is fitted on questions with options and a right answer; of {len(items)} items {len(asked)} are "
@@ -62,6 +63,17 @@ def questions(model: Model, items: Sequence[Item], method: str) -> list[Question
         Question(tuple(encoded.texts[part[0]] for part in parts), truth)
         for (_, truth), parts in zip(asked, encoded.parts, strict=True)
     ]
+
+
+def _truth(item: Item, request: Choose) -> int | None:
+    """The number of the right option: that of the right answer's text, or what the item's facts say."""
+    text = f" {item.texts.get('right answer', '')}"
+    if text in request.options:
+        return request.options.index(text)
+    truth, orders = item.facts.get("truth"), item.facts.get("orders")
+    if type(truth) is int and isinstance(orders, tuple):  # letters: the option's place
+        truth = orders[0].index(truth)
+    return truth if type(truth) is int and 0 <= truth < len(request.options) else None
 
 
 def outcomes(model: Model, edits: Sequence[AttentionEdit], asked: Sequence[Question]) -> Floats:

@@ -50,8 +50,8 @@ class Act(Mitigation):
         needs="a decoder whose attention can be changed; questions with right answers",
     )
     fit_on: ClassVar[FitOn | None] = FitOn("arc", {"subset": "easy"})
-    primary: ClassVar[tuple[str, ...]] = ("arc.accuracy",)
-    test_on: ClassVar[tuple[str, ...]] = ("yes_no",)
+    primary: ClassVar[tuple[str, ...]] = ("position_bias.accuracy",)
+    test_on: ClassVar[tuple[str, ...]] = ("arc", "yes_no")
     strength: ClassVar[str] = "beta"
     grid: ClassVar[tuple[float, ...]] = (0.8, 0.6, 0.4, 0.2)
 
