@@ -124,7 +124,7 @@ def test_the_layer_of_a_planted_association_is_found_and_the_prober_is_made_even
     (site,) = [name.removesuffix(".mean") for name in patch.tensors if name.endswith(".mean")]
     assert site == str(seeded.sites[0])
     assert float(patch.tensors["f1"].max()) > 0.7
-    (edit,) = Fairmed(**QUICK, top=1, size=4.0, steps=40).edits(patch.tensors, model)
+    (edit,) = Fairmed(**QUICK, top=1, size=4.0, steps=40, norm="linf").edits(patch.tensors, model)
     x = model.states([item.texts["cue"] for item in items], [Site.parse(site)], pool="last")[Site.parse(site)]
 
     def sure(states: torch.Tensor) -> float:
