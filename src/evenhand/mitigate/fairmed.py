@@ -41,13 +41,14 @@ class Fairmed(Mitigation):
         differs="The paper's full text was not at hand, only its abstract, figures and accounts by others: a prober "
         "per layer on MLP outputs, the emission as label, F1 to choose layers, a constrained iterated neutraliser "
         "towards the uniform distribution, three settings (size, steps, top; 1, 3 and 3 in an account by others) are "
-        "theirs. Cues, groups, probers of 256 units, their training, units of standard deviations, the norm and with it "
-        "the size (one that costs smollm2 little perplexity on the fold choose), KL(u || p) rather than KL(p || u) (whose gradient vanishes where a prober is sure) and the stop at "
-        "`tolerance` are ours. Labels are calibrated by template (labels=raw: not), since raw ones mostly say which "
-        "template a cue has; they are distributions (labels=calibrated: the likeliest group), and cues about other "
-        "attributes are learned from too (others), because a prober that has seen four concepts tells little of a "
-        "fifth. It acts on all tokens, so that scoring may pack texts; positions=generated: on the "
-        "prompt's last and on those written. No number of the paper was reproduced.",
+        "theirs. Cues, groups, probers of 256 units, their training, units of standard deviations, the norm and with "
+        "it the size (one that costs smollm2 little perplexity on the fold choose), KL(u || p) rather than KL(p || u) "
+        "(whose gradient vanishes where a prober is sure) and the stop at `tolerance` are ours. Labels are calibrated "
+        "by template (labels=raw: not), since raw ones mostly say which template a cue has; they are distributions "
+        "(labels=calibrated: the likeliest group), and cues about other attributes are learned from too (others), "
+        "because a prober that has seen four concepts tells little of a fifth. It acts on all tokens, so that scoring "
+        "may pack texts; positions=generated: on the prompt's last and on those written. No number of the paper was "
+        "reproduced.",
         cautions="A prober made even is not a model made even: read the emission before and after, not the prober. "
         "Cues are English and name stereotypes in order to remove them. Groups are those of the cues; others are not "
         "protected by it.",
