@@ -57,7 +57,7 @@ class Fairmed(Mitigation):
     fit_on: ClassVar[FitOn | None] = FitOn("emission")
     reads: ClassVar[tuple[str, ...]] = ("cue",)
     strength: ClassVar[str] = "size"
-    grid: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.25, 0.5)
+    grid: ClassVar[tuple[float, ...]] = (0.03, 0.1, 0.25)
     primary: ClassVar[tuple[str, ...]] = ("emission.emission_kl",)
     test_on: ClassVar[tuple[str, ...]] = ("stereoset", "crows_pairs")
     rivals: ClassVar[tuple[str, ...]] = ("logit_offset",)
