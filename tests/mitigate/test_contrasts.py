@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tests.fixtures import tiny
 from tests.mitigate import gendered, priors
 
 from evenhand import fit
@@ -139,12 +140,20 @@ def test_all_branches_go_through_the_model_in_one_batch(monkeypatch: pytest.Monk
 
     with model.install(patch):
         monkeypatch.setattr(type(model.hf), "forward", counted)
-        model.answer([Choose(NEUTRAL, (" Yes",))])
-        assert seen == [3]
+        model.answer([Choose(NEUTRAL, (" Yes", " yes", " No"))])
+        assert seen == [3]  # options of one token share their rows
         seen.clear()
         monkeypatch.setattr("evenhand.model.generate.CLOSE", {torch.float32: 0.0})
         model.answer([Complete(NEUTRAL, 3)])
         assert seen == [3] * 3
+
+
+def test_requests_that_are_not_contrasted_are_packed_as_ever() -> None:
+    model = priors.model()
+    plain = model.prepare([Compare(("the cat sat", "a dog ran"))])
+    with model.install(fit(model, Lqcd())):
+        found = model.prepare([Compare(("the cat sat", "a dog ran"))])
+    assert found.road == plain.road == tiny.PACKED
 
 
 def test_post_hoc_calibration_by_hand() -> None:
