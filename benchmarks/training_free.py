@@ -52,14 +52,14 @@ BATTERY: Mapping[str, Mapping[str, Any]] = {
 }
 OF_LETTERS: Mapping[str, Mapping[str, Any]] = {"label_prior": {"questions": "mmlu"}, "mmlu": {"split": "validation"}}
 LIMITS = {
-    "label_prior": 600,
+    "label_prior": 300,
     "yes_no": 2000,
-    "sycophancy": 800,
-    "position_bias": 200,
-    "stereoset": 300,
-    "crows_pairs": 200,
+    "sycophancy": 400,
+    "position_bias": 100,
+    "stereoset": 200,
+    "crows_pairs": 150,
     "arc": 100,
-    "mmlu": 600,
+    "mmlu": 400,
 }
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 SHOWN = (
