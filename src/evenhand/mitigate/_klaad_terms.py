@@ -23,7 +23,9 @@ TINY = 1e-8
 
 def surprisals(logits: Tensor, tokens: Tensor) -> Tensor:
     """-log P of every token but the first, float32 [N, L - 1], from logits [N, L, V] and tokens [N, L]."""
-    return F.cross_entropy(logits[:, :-1].float().transpose(1, 2), tokens[:, 1:], reduction="none")
+    wanted = tokens[:, 1:]
+    each = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), wanted.flatten(), reduction="none")
+    return each.view(wanted.shape)
 
 
 def mean_over(values: Tensor, wanted: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def next_token_loss(network: Any, batch: Batch) -> Mapping[str, Tensor]:
 
     logits = network(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False).logits[:, :-1].float()
     wanted, real = batch.tokens[:, 1:], batch.mask[:, 1:].to(logits.dtype)
-    each = F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
+    each = F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none").view(wanted.shape)
     rows = (each * real).sum(1) / real.sum(1)
     return {"loss": rows.view(-1, len(batch.index)).mean(0)}
 
