@@ -58,9 +58,7 @@ def learn(
 
     def loss(network: Any, batch: Batch) -> Mapping[str, Tensor]:
         states = keyed(reference_states(network, reference.ids, grad=True), reference)
-        real = (
-            batch.mask if model.task != "classifier" else batch.mask[:, :1]
-        )  # of a class only the first token is read
+        real = batch.mask[:, :1] if model.task == "classifier" else batch.mask  # classes read the first token only
 
         def add(hidden: Tensor, _: Tensor | None) -> Tensor:
             made: Tensor = block(hidden.view(*real.shape, -1), states, real)
