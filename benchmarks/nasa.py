@@ -29,9 +29,10 @@ import ledger
 from evenhand.core import registry
 from evenhand.core.trial import Outcome
 from evenhand.measure._benchmark import Benchmark, Loaded
-from evenhand.measure._numbers import metrics_of
+from evenhand.measure._numbers import metrics_of, restricted
 from evenhand.measure._plan import configured
 from evenhand.measure.yes_no import ORDERS, YesNo
+from evenhand.metrics._metric import Metric
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.model import Model, Patch
 from evenhand.prove import _arms
@@ -121,15 +122,23 @@ def patch_of(row: str, model: Model, folder: Path) -> Patch:
     return patch
 
 
-def arms() -> dict[str, list[str]]:
-    """Groups of arms: the seeds of one method."""
-    seeded = {name: [f"{name}, seed {seed}" for seed in SEEDS] for name in (OURS, PAPERS, SHAM)}
-    return {**seeded, OFFSET: [OFFSET]}
+def arms(folder: Path | None = None) -> dict[str, list[str]]:
+    """Groups of arms: the seeds of one method, with a folder those that were measured."""
+    every = {name: [f"{name}, seed {seed}" for seed in SEEDS] for name in (OURS, PAPERS, SHAM)} | {OFFSET: [OFFSET]}
+    if folder is None:
+        return every
+    done = {name: [row for row in rows if measured(row, folder)] for name, rows in every.items()}
+    return {name: rows for name, rows in done.items() if rows}
+
+
+def measured(row: str, folder: Path) -> bool:
+    """Whether an arm was measured to its end."""
+    return (folder / "measured" / _arms.slug(row) / "record.json").exists()
 
 
 def together(model: Model, folder: Path) -> ledger.Json:
     """All arms compared on the same items; nothing is measured again."""
-    plan, groups = tests(), arms()
+    plan, groups = tests(), arms(folder)
     runs: dict[str, Measured] = {BEFORE: _arms.run(model, BEFORE, None, plan, SETTINGS, folder)}
     patches: dict[str, Patch] = {}
     for row in (row for found in groups.values() for row in found):
@@ -138,7 +147,7 @@ def together(model: Model, folder: Path) -> ledger.Json:
     pairs = {one.name: pair(one, runs) for one in plan.benchmarks}
     tables = pairs["yes_no"].tables
     return {
-        "groups": {name: compared(pairs, rows, groups[SHAM], plan) for name, rows in groups.items()},
+        "groups": {name: compared(pairs, rows, groups[SHAM]) for name, rows in groups.items()},
         "curves": {
             name: {order: bins([tables[row] for row in rows], n) for n, order in enumerate(ORDERS)}
             for name, rows in {BEFORE: [BEFORE], **groups}.items()
@@ -152,7 +161,7 @@ def together(model: Model, folder: Path) -> ledger.Json:
     }
 
 
-def compared(pairs: Mapping[str, Paired], rows: Sequence[str], shams: Sequence[str], plan: Tests) -> list[ledger.Json]:
+def compared(pairs: Mapping[str, Paired], rows: Sequence[str], shams: Sequence[str]) -> list[ledger.Json]:
     """Every number of a group, whole, by order and by question set; the mean of the seeds and each seed."""
     slices = {"yes_no": [{}, *({"order": one} for one in ORDERS), {"category": "strategyqa"}, {"category": "boolq"}]}
     against = () if rows == shams else shams
@@ -164,9 +173,16 @@ def compared(pairs: Mapping[str, Paired], rows: Sequence[str], shams: Sequence[s
                     continue
                 given = (metric, by, "other", SETTINGS)
                 one = outcome(paired, rows, against if not by else (), *given, name=rows[0])
-                each = [outcome(paired, [row], (), *given, name=row).change.after for row in rows]
+                each = [value(paired, row, metric, by) for row in rows]
                 found.append(number(one) | {"each": each})
     return found
+
+
+def value(paired: Paired, row: str, metric: Metric, by: Mapping[str, str]) -> float | None:
+    """A number of one arm."""
+    part = restricted(paired.tables[row], {**paired.benchmark.select().get(metric.name, {}), **by})
+    found = float(metric.value(metric.sums(part).sum(axis=0)))
+    return None if np.isnan(found) else found
 
 
 def number(one: Outcome) -> ledger.Json:
@@ -194,8 +210,10 @@ def heads(patch: Patch) -> ledger.Json:
 def proved(model: Model, patches: Mapping[str, Patch], groups: Mapping[str, list[str]], folder: Path) -> ledger.Json:
     """The verdict on `nasa_balanced`, from copies of what was measured."""
     out = folder / "proof"
-    names = {row: f"{OURS} (seed {patches[row].provenance.seed})" for row in groups[OURS]}
-    names |= {row: f"sham: {SHAM} (seed {patches[row].provenance.seed})" for row in groups[SHAM]}
+    names = {}
+    for group, name in ((OURS, OURS), (SHAM, f"sham: {SHAM}")):
+        several = len(groups[group]) > 1
+        names |= {row: f"{name} (seed {patches[row].provenance.seed})" if several else name for row in groups[group]}
     for row, name in {BEFORE: BEFORE, **names, OFFSET: OFFSET}.items():
         target = out / "measured" / _arms.slug(name)
         if not target.exists():
@@ -258,6 +276,8 @@ def main() -> None:
     def settings(row: str) -> ledger.Json:
         used = {name: registry.get("mitigations", name)().model_dump(mode="json") for name in (OURS, PAPERS)}
         told = {"passage_words": PASSAGE_WORDS, "limits": LIMITS, "dtype": DTYPE}
+        if row == "together":
+            return told | used | {"arms": [one for found in arms(options.out / book.name).values() for one in found]}
         return told if row in (BEFORE, OFFSET) else told | used
 
     ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, options.out / book.name), cells)

@@ -20,6 +20,8 @@ NOTHING = (
 )
 GROUPS = ("nasa_balanced", "nasa", "random heads", "logit_offset")
 SHAM = "random heads"
+ROWS = tuple(f"{name}, seed {seed}" for seed in (0, 1, 2) for name in GROUPS[:3])
+"""Arms that are fitted with several seeds."""
 SHOWN = (
     "yes_no.yes_rate",
     "yes_no.yes_rate_gap",
@@ -57,8 +59,11 @@ def targets(_: str) -> str:
         for name, judge in _TARGETS.items()
     ]
     verdict = VERDICTS[Verdict(found["proof"]["verdict"])].title
+    missing = [row for row in ROWS if row not in found["heads"]]
+    left = [f"Not measured yet: {', '.join(missing)}. Means are of the seeds that are."] if missing else []
     return "\n\n".join(
         [
+            *left,
             table(("target", *(f"`{name}`" if name != SHAM else name for name in groups)), rows),
             _against_random(groups),
             f"Verdict on `nasa_balanced`, all seeds: **{verdict}.** {text(found['proof']['why'])}",

@@ -98,6 +98,7 @@ def test_targets_are_judged_by_the_numbers(file: Path) -> None:
     assert all("**met**" in ours and "**missed**" in theirs for ours, theirs in judged)
     assert "+0.100 (+0.050 to +0.200) nearer to 1 than random heads do: more" in page
     assert "The sham does as much." in page
+    assert "Not measured yet: nasa, seed 0, random heads, seed 0, nasa_balanced, seed 1" in page
 
 
 def test_tables_show_seeds_orders_bins_and_heads(file: Path) -> None:
@@ -134,6 +135,7 @@ def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.Monke
     assert {*loaded.number(outcome), "each"} == set(number("a.b", 0.0, 0.0))
     assert nasa_results.STORED == loaded.PUBLISHED
     assert list(loaded.arms()) == list(nasa_results.GROUPS)
+    assert set(nasa_results.ROWS) < set(loaded.ROWS)
     assert {row for group in loaded.arms().values() for row in group} | {"before", "together"} == set(loaded.ROWS)
     measured = {f"{one.name}.{metric}" for one in loaded.battery() for metric in one.metrics}
     assert set(nasa_results.SHOWN) <= measured
