@@ -15,6 +15,7 @@ Everything that is done is kept and gone on with.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 SEVERAL = ("klaad_balanced", "klaad", "cross_entropy")
 """Variants that are fitted with three seeds; the others with one."""
 TRIED: dict[str, dict[str, Any]] = {
-    "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
     "choose: balance 10, coherence 5": {"balance": 10.0, "coherence": 5.0},
+    "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
     "choose: balance 20, coherence 10": {"balance": 20.0, "coherence": 10.0},
 }
 ROWS = [
@@ -108,8 +109,7 @@ def loaded() -> Model:
 
 def tried(model: Model, row: str, folder: Path) -> ledger.Json:
     """Settings of the balanced variant, on the fold 'choose'."""
-    method = registry.get("mitigations", "klaad_balanced")(**TRIED[row])
-    patch = eh.fit(model, method, eh.items(STEREOSET, fold="fit").items, seed=0, benchmark="stereoset", fold="fit")
+    patch = fit(model, registry.get("mitigations", "klaad_balanced")(**TRIED[row]), 0, folder)
     folds = dict.fromkeys(FOLDS, "choose")
     battery = [one for one in BATTERY if one.name in FOLDS]
     levels = {}
@@ -126,17 +126,22 @@ def tried(model: Model, row: str, folder: Path) -> ledger.Json:
 
 
 def fitted(model: Model, variant: str, seed: int, folder: Path) -> Patch:
-    """The patch of a variant, from the folder if it is there."""
-    place = folder / "patches" / slug(variant, seed)
+    """The patch of a variant."""
+    name, settings = VARIANTS[variant]
+    return fit(model, registry.get(registry.kind_of(name), name)(**settings), seed, folder, sham=variant.endswith(SHAM))
+
+
+def fit(model: Model, method: Mitigation, seed: int, folder: Path, *, sham: bool = False) -> Patch:
+    """A patch, from the folder if it was fitted before with the same settings and seed."""
+    known = hashlib.sha256(method.model_dump_json().encode()).hexdigest()[:8]
+    place = folder / "patches" / f"{method.name}{'-sham' * sham}-{known}-{seed}"
     if (place / "patch.json").exists():
         return Patch.load(place)
-    name, settings = VARIANTS[variant]
-    method: Mitigation = registry.get(registry.kind_of(name), name)(**settings)
     items: Any = eh.items(STEREOSET, fold="fit").items
     told = ""
-    if variant.endswith(SHAM):
-        (sham,) = method.shams(items, {}, np.random.default_rng([seed, 0, 1]))
-        method, items, told, seed = sham.method, sham.items, sham.name, seed + 1000
+    if sham:
+        (one,) = method.shams(items, {}, np.random.default_rng([seed, 0, 1]))
+        method, items, told, seed = one.method, one.items, one.name, seed + 1000
     patch = eh.fit(model, method, items, seed=seed, benchmark="stereoset", fold="fit", sham=told)
     patch.save(place)
     return patch
@@ -196,7 +201,8 @@ def final(model: Model, folder: Path) -> ledger.Json:
     for variant in VARIANTS:
         known = folders(folder, variant) if variant.removesuffix(SHAM) in SEVERAL else []
         for place in known:
-            measured(model, Patch.load(folder / "patches" / place.name), out / place.name, folds, (STEREOSET,))
+            patch = fitted(model, variant, int(place.name[-1]), folder)
+            measured(model, patch, out / place.name, folds, (STEREOSET,))
         alone = [rows_in(out / place.name) for place in known]
         both = [joined(rows_in(place), more) for place, more in zip(known, alone, strict=True)]
         if known:
