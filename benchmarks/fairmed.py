@@ -153,7 +153,7 @@ def tried(model: Model, name: str, seed: int, folder: Path) -> ledger.Json:
     if not shared.exists():
         shutil.copytree(own, shared)
     found = condensed(trial)
-    found["attributes"] = {one.name: by_attribute(own, out / "measured" / slug(one.name)) for one in candidates}
+    found["attributes"] = attributes(out, found["arms"])
     return found | ({"others": collateral(model, candidates[0].patch, folder, out)} if whole else {})
 
 
@@ -202,6 +202,12 @@ def judged(
 
     settings = Settings("auto", 0, 0.95, DRAWS, True, "", show)
     return compared(model, candidates, tests, settings, out, keep=True)
+
+
+def attributes(out: Path, arms: Sequence[ledger.Json]) -> ledger.Json:
+    """Emission of each attribute with each arm of a trial."""
+    before, *after = (out / "measured" / slug(name) for name in ("before", *(arm["name"] for arm in arms)))
+    return {arm["name"]: by_attribute(before, place) for arm, place in zip(arms, after, strict=True)}
 
 
 def collateral(model: Model, patch: Patch, folder: Path, out: Path) -> ledger.Json:
@@ -297,6 +303,19 @@ def changed(change: Change) -> ledger.Json:
     }
 
 
+def rounded(value: Any) -> Any:
+    """Floats with six significant digits, everywhere."""
+    match value:
+        case float():
+            return float(f"{value:.6g}")
+        case dict():
+            return {key: rounded(one) for key, one in value.items()}
+        case list():
+            return [rounded(one) for one in value]
+        case _:
+            return value
+
+
 def cells(entry: ledger.Json) -> dict[str, str]:
     """A result as the cells of a table."""
     shown, result = {"row": entry["row"]}, entry["result"]
@@ -320,9 +339,16 @@ def main() -> None:
     options = parser.parse_args()
     book = ledger.Ledger("fairmed", options.out)
     if options.publish:
-        stored = [{"row": entry["row"], "machine": entry["machine"], **entry["result"]} for entry in book.newest()]
+        newest = {entry["row"]: entry for entry in book.newest()}
+        stored = [
+            {"row": row, "machine": newest[row]["machine"], **newest[row]["result"]} for row in ROWS if row in newest
+        ]
+        for entry in stored:
+            if entry["row"] in FINAL:
+                folder = options.out / book.name / f"{entry['row'].partition(',')[0]}-final"
+                entry["attributes"] = attributes(folder, entry["arms"])
         PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
-        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+        PUBLISHED.write_text(json.dumps(rounded(stored), indent=1) + "\n", "utf-8")
         ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
         return
     if options.table:

@@ -81,6 +81,11 @@ def _asked(name: str, entry: Entry, *, wanted: bool) -> list[tuple[str, ...]]:
     if beyond is not None and beyond[0] is not None:
         found = f"{beyond[0]:+.3f} ({beyond[1]:+.3f} to {beyond[2]:+.3f}) nats".replace("-", numbers.MINUS)
         rows.append(("nearer to uniform than the shams", of, found, _met(beyond[2] < 0)))
+    if name.endswith(", final"):  # one concept of each attribute: only their phrases can be resampled
+        shown = [entry["attributes"][arm["name"]]["all"]["phrases"] for arm in ours]
+        found = "; ".join(f"{one['change']:+.3f} {_interval(one, 3)}".replace("-", numbers.MINUS) for one in shown)
+        lower = _met(max(one["high"] for one in shown) < 0)
+        rows.append(("nearer to uniform, over the phrases of its four concepts (nats)", of, found, lower))
     rival = next((arm for arm in entry["arms"] if arm["role"] == "rival"), None)
     if rival is not None:
         other = _percent(_whole(rival, KL))

@@ -48,6 +48,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     probers = {"row": "probers", "gender": {"seeds": [seed, seed], "shares": [0.5, 0.5], "majority": 0.33}}
     file = tmp_path / "fairmed.json"
     rows = [probers, trial("fairmed_causal, seed 0", 0.3, 20.2), trial("fairmed, seed 0", 1.1, 20.6)]
+    rows.append(trial("fairmed_causal, final", 0.4, 20.5))
     file.write_text(json.dumps(rows), "utf-8")
     monkeypatch.setattr(maker, "STORED", file)
     return maker
@@ -62,6 +63,12 @@ def test_targets_are_met_or_not_by_the_numbers(page: Any) -> None:
     assert any("−70.0 % against −30.0 % | yes |" in line for line in lines)
     assert "| KL from uniform at least −50 % | fairmed, seed 0 | +10.0 % | no target |" in lines
     assert any("+10.0 % against −30.0 % | **no** |" in line for line in lines)
+
+
+def test_on_the_fold_final_the_phrases_are_resampled(page: Any) -> None:
+    (line,) = [line for line in page.targets("").splitlines() if "phrases" in line]
+    assert line.endswith("| fairmed_causal, final | −0.500 (−0.600 to −0.400) | yes |")
+    assert "| perplexity at most +2 % | fairmed_causal, final | +2.5 % | **no** |" in page.targets("")
 
 
 def test_a_trial_is_shown_by_number_attribute_and_concept(page: Any) -> None:
