@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -102,14 +103,15 @@ class Block(nn.Module):
         self.sizes = sizes
         self.decay = decay
         self.dropout = dropout
-        d, plain = sizes.hidden, {"bias": False, "device": device, "dtype": torch.float32}
-        self.query, self.key, self.value, self.output = (nn.Linear(d, d, **plain) for _ in range(4))
+        d = sizes.hidden
+        plain = partial(nn.Linear, bias=False, device=device, dtype=torch.float32)
+        self.query, self.key, self.value, self.output = (plain(d, d) for _ in range(4))
         self.attention_norm, self.norm = (nn.LayerNorm(d, device=device, dtype=torch.float32) for _ in range(2))
         self.wide = nn.Linear(d, sizes.inner, device=device, dtype=torch.float32)
         self.narrow = nn.Linear(sizes.inner, d, device=device, dtype=torch.float32)
         if sizes.head_rank:
-            self.down = nn.Linear(d, sizes.head_rank, **plain)
-        self.up = nn.Linear(sizes.head_rank or d, sizes.vocabulary, **plain)
+            self.down = plain(d, sizes.head_rank)
+        self.up = plain(sizes.head_rank or d, sizes.vocabulary)
         width = 1 if decay.mask_from == "head_mean" else sizes.heads
         self.register_buffer("tau", torch.full((width,), -1.0, device=device, dtype=torch.float32))
 
