@@ -119,6 +119,15 @@ def test_longer_texts_ask_for_another_check_until_all_windows_are_passed() -> No
     assert choose_road(model, 200).covers(model.config, 10**6)
 
 
+@pytest.mark.parametrize(("edited", "advice"), [(False, "report the model's architecture"), (True, "--dtype float32")])
+def test_where_no_way_agrees_the_advice_is_about_what_may_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, edited: bool, advice: str
+) -> None:
+    monkeypatch.setattr(check, "disagreement", lambda *_, **__: 1.0)
+    with pytest.raises(ModelError, match=advice):
+        choose_road(tiny.shared("llama"), 40, edited=edited)
+
+
 def test_weights_that_give_nan_are_reported_as_damaged() -> None:
     model = tiny.network("llama")
     with torch.no_grad():

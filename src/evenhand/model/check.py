@@ -111,10 +111,16 @@ def one_by_one(model: PreTrainedModel, texts: Sequence[Text]) -> list[list[float
     return out
 
 
-def choose_road(model: PreTrainedModel, longest: int, *, pointwise: bool = True) -> Choice:
+def choose_road(model: PreTrainedModel, longest: int, *, pointwise: bool = True, edited: bool = False) -> Choice:
     """Try the roads on texts that reach past every attention span that texts of `longest` tokens reach past.
 
     If an installed edit is not pointwise, only the road on which every text has a row of its own is tried.
+
+    Args:
+        model: the network.
+        longest: tokens of the longest text to come.
+        pointwise: whether every installed edit is.
+        edited: whether something is installed, for the message.
 
     Raises:
         DamagedModel: the model's plain forward gives no finite numbers.
@@ -141,8 +147,13 @@ def choose_road(model: PreTrainedModel, longest: int, *, pointwise: bool = True)
         shown = difference if isinstance(difference, str) else f"off by {difference:.2g} nats"
         reasons.append(f"{road.name}: {shown}")
     raise ModelError(
-        "No way to score texts in batches agrees with this model's own forward pass: " + "; ".join(reasons) + ". "
-        "Please report the model's architecture."
+        "No way to score texts in batches agrees with this model's own forward pass: "
+        + "; ".join(reasons)
+        + (
+            ". What is installed makes rounding errors large: make it weaker, or load the model with --dtype float32."
+            if edited
+            else ". Please report the model's architecture."
+        )
     )
 
 

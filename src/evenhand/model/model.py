@@ -354,8 +354,9 @@ class Model:
     def _road(self, longest: int) -> Choice:
         if self._choice is None or not self._choice.covers(self.hf.config, longest):
             elsewhere = (BranchingEdit, SegmentEdit)  # what these act on never comes here
-            alone = (edit for edit in self.edits if not isinstance(edit, elsewhere))
-            self._choice = choose_road(self.hf, longest, pointwise=all(edit.pointwise for edit in alone))
+            alone = [edit for edit in self.edits if not isinstance(edit, elsewhere)]
+            pointwise = all(edit.pointwise for edit in alone)
+            self._choice = choose_road(self.hf, longest, pointwise=pointwise, edited=bool(alone))
         return self._choice
 
 
