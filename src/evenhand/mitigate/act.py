@@ -45,8 +45,9 @@ class Act(Mitigation):
         "for choosing heads is not published: here a head is calibrated if, alone, it neither lowers the share right "
         "nor the log-probability of right answers on held-out questions, found by successive halving.",
         cautions="On few questions many heads pass by chance: the notes say how many, and how often each would pass "
-        "again. Texts that are scored from their beginning have no prompt and do not change. Sinks of a row depend on "
-        "the whole prompt, also on what follows the row.",
+        "again. Halving leaves the heads with the best gains, so nearly all of those pass. Texts that are scored "
+        "from their beginning have no prompt and do not change. Sinks of a row depend on the whole prompt, also on "
+        "what follows the row.",
         needs="a decoder whose attention can be changed; questions with right answers",
     )
     fit_on: ClassVar[FitOn | None] = FitOn("arc", {"subset": "easy"})
@@ -73,8 +74,10 @@ class Act(Mitigation):
         Literal["halving", "exhaustive"],
         Field(description="halving: the worse half of the heads drops out in each round; exhaustive: all on all."),
     ] = "halving"
-    rounds: Annotated[int, Field(ge=1, description="Rounds of halving.")] = 4
-    sample: Annotated[int, Field(ge=4, description="Questions on which heads are chosen, drawn at random.")] = 64
+    rounds: Annotated[
+        int, Field(ge=1, description="Rounds of halving; 1 / 2^(rounds - 1) of the heads see all questions.")
+    ] = 4
+    sample: Annotated[int, Field(ge=4, description="Questions on which heads are chosen, drawn at random.")] = 32
     check: Annotated[
         int, Field(ge=0, description="Further questions on which all chosen heads are tried together.")
     ] = 32
