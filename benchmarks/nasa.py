@@ -27,11 +27,13 @@ import numpy as np
 import evenhand as eh
 import ledger
 from evenhand.core import registry
+from evenhand.core.record import Change
 from evenhand.core.trial import Outcome
 from evenhand.measure._benchmark import Benchmark, Loaded
 from evenhand.measure._numbers import metrics_of, restricted
 from evenhand.measure._plan import configured
 from evenhand.measure.yes_no import ORDERS, YesNo
+from evenhand.metrics._effect import mean_change
 from evenhand.metrics._metric import Metric
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.model import Model, Patch
@@ -57,6 +59,22 @@ DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 LIMITS = {"yes_no": 4000, "arc": 200, "mmlu": 100}
 GUARDS = ("arc.accuracy_norm>=-1", "mmlu.accuracy>=-1")
 SETTINGS = Settings("auto", 0, 0.95, 2000, True, "", None)
+SLICES = (*({"order": one} for one in ORDERS), {"category": "strategyqa"}, {"category": "boolq"})
+SLICED = tuple(
+    f"yes_no.{name}"
+    for name in (
+        "yes_rate",
+        "yes_rate_gap",
+        "order_kappa",
+        "yes_precision",
+        "yes_recall",
+        "yes_f1",
+        "precision_recall_gap",
+        "ece_width",
+        "auc",
+    )
+)
+"""What is told by order and by question set too."""
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "nasa.json"
 
 
@@ -163,18 +181,21 @@ def together(model: Model, folder: Path) -> ledger.Json:
 
 def compared(pairs: Mapping[str, Paired], rows: Sequence[str], shams: Sequence[str]) -> list[ledger.Json]:
     """Every number of a group, whole, by order and by question set; the mean of the seeds and each seed."""
-    slices = {"yes_no": [{}, *({"order": one} for one in ORDERS), {"category": "strategyqa"}, {"category": "boolq"}]}
     against = () if rows == shams else shams
     found = []
     for name, paired in pairs.items():
+        before, after = paired.tables[BEFORE], [paired.tables[row] for row in rows]
         for metric in metrics_of(paired.benchmark):
-            for by in slices.get(name, [{}]):
+            whole = number(outcome(paired, rows, against, metric, {}, "other", SETTINGS, name=rows[0]))
+            found.append(whole | {"each": [value(paired, row, metric, {}) for row in rows]})
+            for by in SLICES if f"{name}.{metric.name}" in SLICED else ():
                 if metric.name == "order_kappa" and "order" in by:
                     continue
-                given = (metric, by, "other", SETTINGS)
-                one = outcome(paired, rows, against if not by else (), *given, name=rows[0])
-                each = [value(paired, row, metric, by) for row in rows]
-                found.append(number(one) | {"each": each})
+                chosen = {**paired.benchmark.select().get(metric.name, {}), **by}
+                tables = [restricted(table, chosen) for table in (before, *after)]
+                told: dict[str, Any] = {"level": SETTINGS.level, "draws": SETTINGS.draws, "seed": SETTINGS.seed}
+                change = mean_change(tables[0], tables[1:], metric, benchmark=name, by=by, **told)
+                found.append(number(change) | {"each": [value(paired, row, metric, by) for row in rows]})
     return found
 
 
@@ -185,9 +206,9 @@ def value(paired: Paired, row: str, metric: Metric, by: Mapping[str, str]) -> fl
     return None if np.isnan(found) else found
 
 
-def number(one: Outcome) -> ledger.Json:
+def number(one: Outcome | Change) -> ledger.Json:
     """A number before and after, with the interval of its change and of what is beyond the random heads."""
-    change, beyond = one.change, one.beyond_sham
+    change, beyond = (one, None) if isinstance(one, Change) else (one.change, one.beyond_sham)
     return {
         "name": f"{change.benchmark}.{change.metric}",
         "by": dict(change.by),

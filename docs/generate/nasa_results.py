@@ -40,6 +40,8 @@ SHOWN = (
     "mmlu.accuracy",
 )
 KAPPA, GAP, ECE, AUC = "yes_no.order_kappa", "yes_no.yes_rate_gap", "yes_no.ece_width", "yes_no.auc"
+ABILITY = ("arc.accuracy_norm", "mmlu.accuracy")
+STATES = {True: "met", False: "missed", None: "undecided: the sample is too small to exclude it"}
 WHERE = {"yes_first": "'Yes or No'", "no_first": "'No or Yes'", "strategyqa": "StrategyQA", "boolq": "BoolQ"}
 
 Entry = Mapping[str, Any]
@@ -54,7 +56,7 @@ def targets(_: str) -> str:
     rows = [
         (
             name,
-            *(f"{value}<br>**{'met' if met else 'missed'}**" for value, met in (judge(of) for of in groups.values())),
+            *(f"{value}<br>**{STATES[met]}**" for value, met in (judge(of) for of in groups.values())),
         )
         for name, judge in _TARGETS.items()
     ]
@@ -66,7 +68,7 @@ def targets(_: str) -> str:
             *left,
             table(("target", *(f"`{name}`" if name != SHAM else name for name in groups)), rows),
             _against_random(groups),
-            f"Verdict on `nasa_balanced`, all seeds: **{verdict}.** {text(found['proof']['why'])}",
+            f"Verdict on `nasa_balanced`, all its seeds together: **{verdict}.** {text(found['proof']['why'])}",
         ]
     )
 
@@ -159,12 +161,17 @@ def _judge_ece(of: Sequence[Entry]) -> tuple[str, bool]:
 
 def _judge_auc(of: Sequence[Entry]) -> tuple[str, bool]:
     one = _must(of, AUC)
-    return _change(one), one["change"] >= 0
+    return _change(one), round(one["change"], 3) >= 0
 
 
-def _judge_ability(of: Sequence[Entry]) -> tuple[str, bool]:
-    both = [_must(of, name) for name in ("arc.accuracy_norm", "mmlu.accuracy")]
-    return "<br>".join(map(_change, both)), all(one["change"] >= -1 for one in both)
+def _judge_ability(of: Sequence[Entry]) -> tuple[str, bool | None]:
+    """Met if the intervals leave out such a loss, missed if a change itself is one, else undecided."""
+    both = [_must(of, name) for name in ABILITY]
+    changes = [one["change"] for one in both]
+    shown = "<br>".join(map(_change, both))
+    if any(change < -1 for change in changes):
+        return shown, False
+    return shown, True if all(one["low"] is not None and one["low"] >= -1 for one in both) else None
 
 
 _TARGETS = {

@@ -51,11 +51,12 @@ def group(gap: float, kappa: float, ece: float, auc: float, mmlu: float, **other
 def entries() -> list[dict[str, Any]]:
     ours = group(-3.9, 0.46, 0.09, 0.53, 24.5, beyond=[-0.1, -0.2, -0.05])
     theirs = group(4.1, 0.44, 0.11, 0.52, 23.9)
+    constant = group(-3.9, 0.46, 0.09, 0.52999, 24.05)
     proof = {"verdict": "not_beyond_sham", "why": "The sham does as much."}
     curve = {"yes_first": [[40, 0.6, 0.5], [3, 0.9, 0.1]], "no_first": []}
     compared = {
         "row": "together",
-        "groups": {"nasa_balanced": ours, "random heads": theirs},
+        "groups": {"nasa_balanced": ours, "random heads": theirs, "logit_offset": constant},
         "curves": {"before": curve},
         "heads": {"nasa_balanced, seed 0": {"tried": [[3, 1], [4, 2]], "kept": [[4, 2]]}},
         "proof": proof,
@@ -95,7 +96,9 @@ def test_targets_are_judged_by_the_numbers(file: Path) -> None:
     page = nasa_results.targets("")
     judged = [cells for name, cells in rows(page).items() if name not in ("target", "---")]
     assert len(judged) == 5
-    assert all("**met**" in ours and "**missed**" in theirs for ours, theirs in judged)
+    assert all("**met**" in ours and "**missed**" in theirs for ours, theirs, _ in judged)
+    assert all("**met**" in constant for *_, constant in judged[:4]), "a change that is written as 0 is none"
+    assert "**undecided" in judged[4][2], "a loss of 0.95 whose interval reaches beyond 1"
     assert "+0.100 (+0.050 to +0.200) nearer to 1 than random heads do: more" in page
     assert "The sham does as much." in page
     assert "Not measured yet: nasa, seed 0, random heads, seed 0, nasa_balanced, seed 1" in page
