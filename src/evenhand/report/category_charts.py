@@ -42,7 +42,9 @@ def figure(matrix: Matrix) -> Figure | None:
     if not values or not before or not 1 < len(matrix.rows) <= MOST:
         return None
     ideal = [] if matrix.level is None else [matrix.level]
-    axis = panels.spread([*values, *before, *ideal], None, None)
+    points = [*values, *before, *ideal]
+    floor = matrix.level if matrix.level == min(points) else None
+    axis = panels.spread(points, floor, None)
     about = (
         f"{matrix.title}: {matrix.measure} of {len(matrix.rows)} categories, before and with {len(matrix.arms)} "
         "patches. The table holds the numbers."
