@@ -6,9 +6,10 @@ A step is a forward and a backward pass and one step of AdamW, with the adapters
 take eight items of StereoSet, all three sentences of each; steps take turns, so that all meet the same load, and each
 number is the median of the rounds by the processor's time. `twins alone` trains on two of the three sentences. The rows
 of memory take one triplet of 512 tokens a text that differ in every hundredth token; each step runs in a process of its
-own, and what counts is its highest use above that of the plain step, which can be negative: the plain step takes the
-likelihood of all three texts, `klaad` that of two, and with a large vocabulary that is most of the memory. `whole` asks transformers for the attention of all
-layers instead (output_attentions=True, which needs its eager attention) and computes the same term. One thread.
+own, and what counts is its highest use above that of the plain step. It can be negative: the plain step takes the
+likelihood of all three texts, `klaad` that of two, and with a large vocabulary that is most of the memory. `whole` asks
+transformers for the attention of all layers instead (output_attentions=True, which needs its eager attention) and
+computes the same term. One thread.
 """
 
 from __future__ import annotations
