@@ -9,17 +9,17 @@ from typing import Any
 
 import altair as alt
 
-from evenhand.report.charts import ACCENT, IDEAL, INK, MUTED, PAPER, Figure, styled, svg
+from evenhand.report.charts import ACCENT, IDEAL, INK, MUTED, PAPER, Figure, axes, styled, svg
 from evenhand.report.numbers import short
 from evenhand.report.outcomes import ArmRow, Measure, Moved
 from evenhand.report.panels import Axis
 
-_SHAPES = {"method": "circle", "sham": "triangle-up", "rival": "square"}
-_SURE = (Moved.NEARER, Moved.FURTHER, Moved.LOWER, Moved.HIGHER)
+SHAPES = {"method": "circle", "sham": "triangle-up", "rival": "square"}
+SURE = (Moved.NEARER, Moved.FURTHER, Moved.LOWER, Moved.HIGHER)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """Sizes in pixels: width of the plot, height of a row, the mark's place in it, label (left, place, width)."""
 
     plot: int
@@ -28,8 +28,8 @@ class _Shape:
     label: tuple[int, int, int]
 
 
-_WIDE = _Shape(plot=310, step=26, mark=13, label=(-226, 13, 216))
-_NARROW = _Shape(plot=290, step=42, mark=31, label=(-4, 10, 290))
+_WIDE = Shape(plot=310, step=26, mark=13, label=(-226, 13, 216))
+_NARROW = Shape(plot=290, step=42, mark=31, label=(-4, 10, 290))
 
 
 def figure(measure: Measure) -> Figure | None:
@@ -44,7 +44,7 @@ def figure(measure: Measure) -> Figure | None:
     return Figure(*(svg(specification(measure, axis, shape), about) for shape in (_WIDE, _NARROW)))
 
 
-def specification(measure: Measure, axis: Axis, shape: _Shape) -> dict[str, Any]:
+def specification(measure: Measure, axis: Axis, shape: Shape) -> dict[str, Any]:
     """The Vega-Lite specification: the shape's chart with the arms of this number."""
     height = shape.step * len(measure.rows)
     chart = copy.deepcopy(_chart(shape))
@@ -57,21 +57,9 @@ def specification(measure: Measure, axis: Axis, shape: _Shape) -> dict[str, Any]
 
 
 @cache
-def _chart(shape: _Shape) -> dict[str, Any]:
+def _chart(shape: Shape) -> dict[str, Any]:
     """Ideal, value before, interval, value and label of each arm; y in pixels from the top. Built once."""
-    x = alt.X(
-        "ideal:Q",
-        scale=alt.Scale(domain=[0, 1], nice=False, zero=False),
-        axis=alt.Axis(
-            labelExpr="replace(toString(datum.value), '-', '\u2212')",
-            domain=False,
-            ticks=False,
-            labelPadding=6,
-            labelFlush=False,
-            titleLimit=shape.plot,
-        ),
-    )
-    y = alt.Y("top:Q", scale=alt.Scale(domain=[1, 0], nice=False, zero=False), axis=None)
+    x, y = axes(shape.plot)
     colour = alt.Stroke("colour:N", scale=None, legend=None)
     rows, (left, _, limit) = alt.Chart(), shape.label
     layers = (
@@ -97,7 +85,7 @@ def _chart(shape: _Shape) -> dict[str, Any]:
     return styled(alt.layer(*layers, data=alt.InlineData(values=[])).properties(width=shape.plot))
 
 
-def _datum(index: int, row: ArmRow, shape: _Shape, measure: Measure) -> dict[str, Any]:
+def _datum(index: int, row: ArmRow, shape: Shape, measure: Measure) -> dict[str, Any]:
     estimate, top = row.row.estimate, index * shape.step
     colour = ACCENT if row.role == "method" else MUTED
     return {
@@ -111,9 +99,9 @@ def _datum(index: int, row: ArmRow, shape: _Shape, measure: Measure) -> dict[str
         "bottom": top + shape.step,
         "mark": top + shape.mark,
         "beside": top + shape.label[1],
-        "shape": _SHAPES.get(row.role, "circle"),
+        "shape": SHAPES.get(row.role, "circle"),
         "colour": colour,
-        "fill": colour if row.moved in _SURE else PAPER,
+        "fill": colour if row.moved in SURE else PAPER,
         "missing": "no value" if estimate.value is None else "",
     }
 

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import altair as alt
 
 from evenhand.report import panels
-from evenhand.report.charts import ACCENT, GRID, IDEAL, INK, MUTED, PAPER, Figure, styled, svg
+from evenhand.report.arm_charts import SHAPES, SURE, Shape
+from evenhand.report.charts import ACCENT, GRID, IDEAL, INK, MUTED, PAPER, Figure, axes, styled, svg
 from evenhand.report.numbers import short
-from evenhand.report.outcomes import Matrix, Moved
+from evenhand.report.outcomes import Matrix
 from evenhand.report.panels import Axis
 
 MOST = 40
 """Longer tables get no chart."""
-_SHAPES = {"method": "circle", "sham": "triangle-up", "rival": "square"}
-_SURE = (Moved.NEARER, Moved.FURTHER, Moved.LOWER, Moved.HIGHER)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """Sizes in pixels: width of the plot, height of a row, the marks' place in it, label (left, place, width)."""
-
-    plot: int
-    step: int
-    mark: int
-    label: tuple[int, int, int]
-
-
-_WIDE = _Shape(plot=400, step=24, mark=12, label=(-226, 12, 216))
-_NARROW = _Shape(plot=290, step=40, mark=29, label=(-4, 10, 290))
+_WIDE = Shape(plot=400, step=24, mark=12, label=(-226, 12, 216))
+_NARROW = Shape(plot=290, step=40, mark=29, label=(-4, 10, 290))
 
 
 def figure(matrix: Matrix) -> Figure | None:
@@ -52,7 +38,7 @@ def figure(matrix: Matrix) -> Figure | None:
     return Figure(*(svg(specification(matrix, axis, shape), about) for shape in (_WIDE, _NARROW)))
 
 
-def specification(matrix: Matrix, axis: Axis, shape: _Shape) -> dict[str, Any]:
+def specification(matrix: Matrix, axis: Axis, shape: Shape) -> dict[str, Any]:
     """The Vega-Lite specification: the shape's chart with the categories of this table."""
     height = shape.step * len(matrix.rows)
     chart = copy.deepcopy(_chart(shape))
@@ -74,27 +60,15 @@ def specification(matrix: Matrix, axis: Axis, shape: _Shape) -> dict[str, Any]:
         data.append(base | {"value": None, "ours": ours})
         for one in reversed(row.cells):  # the method is drawn last, on top
             colour = ACCENT if one.role == "method" else MUTED
-            looks = {"colour": colour, "shape": _SHAPES.get(one.role, "circle")}
-            data.append(place | looks | {"value": one.after, "fill": colour if one.moved in _SURE else PAPER})
+            looks = {"colour": colour, "shape": SHAPES.get(one.role, "circle")}
+            data.append(place | looks | {"value": one.after, "fill": colour if one.moved in SURE else PAPER})
     return chart | {"height": height, "data": {"values": data}}
 
 
 @cache
-def _chart(shape: _Shape) -> dict[str, Any]:
+def _chart(shape: Shape) -> dict[str, Any]:
     """Ideal, value before, the way to the method's value, and the marks; y in pixels from the top. Built once."""
-    x = alt.X(
-        "ideal:Q",
-        scale=alt.Scale(domain=[0, 1], nice=False, zero=False),
-        axis=alt.Axis(
-            labelExpr="replace(toString(datum.value), '-', '\u2212')",
-            domain=False,
-            ticks=False,
-            labelPadding=6,
-            labelFlush=False,
-            titleLimit=shape.plot,
-        ),
-    )
-    y = alt.Y("top:Q", scale=alt.Scale(domain=[1, 0], nice=False, zero=False), axis=None)
+    x, y = axes(shape.plot)
     rows, (left, _, limit) = alt.Chart(), shape.label
     layers = (
         rows.mark_rule(color=IDEAL, strokeWidth=3, opacity=1).encode(x=x, y=y, y2="bottom:Q"),

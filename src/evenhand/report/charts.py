@@ -80,10 +80,9 @@ def specification(panel: Panel, axis: Axis, shape: _Shape) -> dict[str, Any]:
     return chart | {"height": height, "data": {"values": rows}}
 
 
-@cache
-def _chart(shape: _Shape) -> dict[str, Any]:
-    """Ideal, interval, value and label of each row; y is in pixels from the top. Built once: Altair takes a while."""
-    first_x = alt.X(
+def axes(width: int) -> tuple[alt.X, alt.Y]:
+    """Axes of a chart of rows: x with numbers below, y in pixels from the top; a specification sets their ends."""
+    x = alt.X(
         "ideal:Q",
         scale=alt.Scale(domain=[0, 1], nice=False, zero=False),
         axis=alt.Axis(
@@ -92,10 +91,16 @@ def _chart(shape: _Shape) -> dict[str, Any]:
             ticks=False,
             labelPadding=6,
             labelFlush=False,
-            titleLimit=shape.plot,
+            titleLimit=width,
         ),
     )
-    first_y = alt.Y("top:Q", scale=alt.Scale(domain=[1, 0], nice=False, zero=False), axis=None)
+    return x, alt.Y("top:Q", scale=alt.Scale(domain=[1, 0], nice=False, zero=False), axis=None)
+
+
+@cache
+def _chart(shape: _Shape) -> dict[str, Any]:
+    """Ideal, interval, value and label of each row; y is in pixels from the top. Built once: Altair takes a while."""
+    first_x, first_y = axes(shape.plot)
     rows, (left, _, limit) = alt.Chart(), shape.label
     layers = (
         rows.mark_rule(color=IDEAL, strokeWidth=2, opacity=1).encode(x=first_x, y=first_y, y2="bottom:Q"),
