@@ -125,7 +125,7 @@ def measure(row: str, folder: Path) -> ledger.Json:
 
 def condensed(trial: Trial) -> ledger.Json:
     """What the table needs of a trial."""
-    numbers = [one for one in trial.outcomes if not one.change.by and _name(one) in {*SHOWN, *trial.primary}]
+    numbers = [one for one in trial.outcomes if not one.change.by and name_of(one) in {*SHOWN, *trial.primary}]
     return {
         "method": trial.method,
         "title": trial.card.title,
@@ -146,7 +146,7 @@ def condensed(trial: Trial) -> ledger.Json:
                 "seconds_measured": arm.seconds_measured,
                 "tensors": arm.tensors,
                 "mergeable": arm.mergeable,
-                "numbers": {_name(one): _number(one) for one in numbers if one.arm == arm.name},
+                "numbers": {name_of(one): number_of(one) for one in numbers if one.arm == arm.name},
             }
             for arm in trial.arms
         ],
@@ -155,11 +155,13 @@ def condensed(trial: Trial) -> ledger.Json:
     }
 
 
-def _name(outcome: Outcome) -> str:
+def name_of(outcome: Outcome) -> str:
+    """The number's benchmark and metric."""
     return f"{outcome.change.benchmark}.{outcome.change.metric}"
 
 
-def _number(outcome: Outcome) -> dict[str, Any]:
+def number_of(outcome: Outcome) -> dict[str, Any]:
+    """Before, after, change with its interval, and what is beyond the shams."""
     change, beyond = outcome.change, outcome.beyond_sham
     return {
         "before": change.before,

@@ -27,6 +27,7 @@ from evenhand.core.errors import DataError
 from evenhand.core.trial import Arm, Outcome, Trial
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._plan import configured
+from methods import name_of, number_of
 
 LETTERS = ", letters"
 CALIBRATIONS = ("contextual_calibration", "domain_context", "batch_calibration")
@@ -141,7 +142,7 @@ def measure(row: str, folder: Path) -> ledger.Json:
 
 def condensed(trial: Trial) -> ledger.Json:
     """What the table needs of a trial."""
-    numbers = [one for one in trial.outcomes if not one.change.by and _name(one) in {*SHOWN, *trial.primary}]
+    numbers = [one for one in trial.outcomes if not one.change.by and name_of(one) in {*SHOWN, *trial.primary}]
     arms = [_arm(arm, numbers) for arm in trial.arms]
     return {
         "method": trial.method,
@@ -179,25 +180,7 @@ def _arm(arm: Arm, numbers: list[Outcome]) -> ledger.Json:
         "role": arm.role,
         "seconds_fit": arm.seconds_fit,
         "seconds_measured": arm.seconds_measured,
-        "numbers": {_name(one): _number(one) for one in numbers if one.arm == arm.name},
-    }
-
-
-def _name(outcome: Outcome) -> str:
-    return f"{outcome.change.benchmark}.{outcome.change.metric}"
-
-
-def _number(outcome: Outcome) -> dict[str, Any]:
-    change, beyond = outcome.change, outcome.beyond_sham
-    return {
-        "before": change.before,
-        "after": change.after,
-        "change": change.value,
-        "low": change.low,
-        "high": change.high,
-        "effect": outcome.effect.value,
-        "p_holm": outcome.effect.p_holm,
-        "beyond": None if beyond is None else [beyond.value, beyond.low, beyond.high],
+        "numbers": {name_of(one): number_of(one) for one in numbers if one.arm == arm.name},
     }
 
 
