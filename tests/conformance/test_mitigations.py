@@ -136,18 +136,20 @@ def test_it_acts_and_is_taken_away_without_a_trace(found: Case) -> None:
         with model.install(patch) as handle:
             acts = frozenset().union(*(edit.acts_on for edit in handle.edits))
             changed = model.answer(found.asked)
+            # one at a time, because further requests of an edit change the packs, which moves scores by a little
+            others = [request for request in found.asked if type(request).__name__ not in acts]
+            kept = [model.answer([request])[0] for request in others]
         assert model.answer(found.asked) == found.plain
+        assert alike([model.answer([request])[0] for request in others], kept, 1e-6), (
+            "an answer changed that the edits say they do not act on"
+        )
     assert handle.edits
-    moved, far = (
-        {
-            type(request).__name__
-            for request, before, after in zip(found.asked, found.plain, changed, strict=True)
-            if not alike([before], [after], within)
-        }
-        for within in (1e-6, NEAR)  # further requests change the packs, and packing moves a score by a little
-    )
+    moved = {
+        type(request).__name__
+        for request, before, after in zip(found.asked, found.plain, changed, strict=True)
+        if not alike([before], [after], 1e-6)
+    }
     assert moved & acts, "no answer changed that the edits say they act on"
-    assert far <= acts, "an answer changed that the edits say they do not act on"
 
 
 def test_a_batch_gives_what_one_request_at_a_time_gives(found: Case) -> None:
