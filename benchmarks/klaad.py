@@ -16,9 +16,6 @@ Everything that is done is kept and gone on with.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -27,17 +24,15 @@ import numpy as np
 
 import evenhand as eh
 import ledger
-from evenhand.core import registry, statistics
-from evenhand.core.record import ItemRow
-from evenhand.measure._diff import table_of
+from evenhand.core import registry
 from evenhand.measure._plan import configured
-from evenhand.metrics._estimate import sample_of
 from evenhand.mitigate import _klaad_view as view
 from evenhand.mitigate._klaad import texts_of
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.mitigate._triplets import triplet
 from evenhand.mitigate.klaad import Klaad
 from evenhand.model import Model, Patch
+from paired import DRAWS, Rows, beyond, change, rows_in, values_of
 
 SHAM = ", sham"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -58,6 +53,9 @@ TRIED: dict[str, dict[str, Any]] = {
     "choose: balance 10, coherence 5": {"balance": 10.0, "coherence": 5.0},
     "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
     "choose: balance 20, coherence 10": {"balance": 20.0, "coherence": 10.0},
+    "choose: balance 30, coherence 0": {"balance": 30.0, "coherence": 0.0},
+    "choose: balance 60, coherence 0": {"balance": 60.0, "coherence": 0.0},
+    "choose: balance 30, coherence 0, two passes": {"balance": 30.0, "coherence": 0.0, "epochs": 2.0},
 }
 ROWS = [
     *TRIED,
@@ -73,9 +71,6 @@ FOLDS: dict[str, Any] = {"stereoset": "test", "perplexity": "test"}
 PAIRS = 200
 NUMBERS = ("stereoset.ss", "stereoset.lms", "stereoset.icat", "crows_pairs.stereotype_rate", "perplexity.perplexity")
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
-DRAWS = 2000
-PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "klaad.json"
-Rows = Mapping[str, Sequence[ItemRow]]
 
 
 def measure(row: str, folder: Path) -> ledger.Json:
@@ -176,19 +171,19 @@ def attention(model: Model, patch: Patch) -> ledger.Json:
 
 
 def summary(folder: Path) -> ledger.Json:
-    """Every variant: changes of the mean over its seeds, and differences from sham and control."""
+    """Every variant: changes of the mean over its seeds, and what is beyond its sham and the control."""
     before = rows_in(folder / "before")
     arms = {variant: [rows_in(one) for one in folders(folder, variant)] for variant in VARIANTS}
     found: ledger.Json = {}
     for variant, seeds in arms.items():
         if seeds:
             numbers = [change(before, seeds, number) for number in NUMBERS]
-            numbers += [change(before, seeds, NUMBERS[3], by) for by in categories(before["crows_pairs"])]
-            numbers += [change(before, seeds, NUMBERS[0], by) for by in domains(before["stereoset"])]
+            numbers += [change(before, seeds, NUMBERS[3], by) for by in values_of(before, "crows_pairs", "category")]
+            numbers += [change(before, seeds, NUMBERS[0], by) for by in values_of(before, "stereoset", "domain")]
             found[variant] = {"seeds": len(seeds), "numbers": numbers, "beyond": {}}
             for other in (variant + SHAM, "cross_entropy"):
                 if other != variant and arms.get(other):
-                    found[variant]["beyond"][other] = [beyond(seeds, arms[other], number) for number in NUMBERS]
+                    found[variant]["beyond"][other] = [beyond(before, seeds, arms[other], number) for number in NUMBERS]
     return found
 
 
@@ -213,70 +208,6 @@ def final(model: Model, folder: Path) -> ledger.Json:
                 "test and final": [change(joined(before, more), both, number) for number in NUMBERS[:3]],
             }
     return found
-
-
-def change(before: Rows, seeds: Sequence[Rows], number: str, by: Mapping[str, str] | None = None) -> ledger.Json:
-    """A number before, its mean over seeds after, and the change with its interval."""
-    base, after = sample(before, number, by), [sample(one, number, by) for one in seeds]
-    changed = statistics.contrast([base, *after], [-1.0, *[1 / len(after)] * len(after)])
-    old, new = value(base), [value(one) for one in after]
-    ends = interval(changed)
-    return {
-        "name": number,
-        "by": dict(by or {}),
-        "before": old,
-        "after": float(np.mean(new)),
-        "seeds": new,
-        "change": float(np.mean(new)) - old,
-        "low": ends.low,
-        "high": ends.high,
-        "clusters": len(base.sums),
-    }
-
-
-def beyond(seeds: Sequence[Rows], others: Sequence[Rows], number: str) -> ledger.Json:
-    """How far the mean over seeds lies above that of another variant."""
-    ours, theirs = ([sample(one, number) for one in some] for some in (seeds, others))
-    weights = [*[1 / len(ours)] * len(ours), *[-1 / len(theirs)] * len(theirs)]
-    difference = statistics.contrast([*ours, *theirs], weights)
-    ends = interval(difference)
-    return {"name": number, "value": value(difference), "low": ends.low, "high": ends.high}
-
-
-def sample(rows: Rows, number: str, by: Mapping[str, str] | None = None) -> statistics.Sample:
-    """A number over clusters."""
-    benchmark, _, metric = number.partition(".")
-    wanted = [row for row in rows[benchmark] if all(row.groups.get(key) == name for key, name in (by or {}).items())]
-    return sample_of(table_of(wanted), registry.get("metrics", metric)())
-
-
-def value(of: statistics.Sample) -> float:
-    """The number itself."""
-    return float(np.mean(statistics.strata_values(of)))
-
-
-def interval(of: statistics.Sample) -> statistics.Interval:
-    """Over clusters, 95 %."""
-    return statistics.interval(of, level=0.95, draws=DRAWS, rng=np.random.default_rng(0))
-
-
-def categories(rows: Sequence[ItemRow]) -> list[dict[str, str]]:
-    """What CrowS-Pairs is broken down by."""
-    return [{"category": name} for name in sorted({row.groups["category"] for row in rows})]
-
-
-def domains(rows: Sequence[ItemRow]) -> list[dict[str, str]]:
-    """What StereoSet is broken down by."""
-    return [{"domain": name} for name in sorted({row.groups["domain"] for row in rows})]
-
-
-def rows_in(folder: Path) -> Rows:
-    """Scored items of a run, by benchmark, in the order of their ids."""
-    found: defaultdict[str, list[ItemRow]] = defaultdict(list)
-    for line in (folder / "items.jsonl").read_text("utf-8").splitlines():
-        row = ItemRow.model_validate_json(line)
-        found[row.benchmark].append(row)
-    return {name: sorted(rows, key=lambda row: row.id) for name, rows in found.items()}
 
 
 def joined(one: Rows, other: Rows) -> Rows:
@@ -324,19 +255,11 @@ def settings(row: str, folder: Path) -> ledger.Json:
 
 def main() -> None:
     """Command line."""
-    parser = ledger.parser(__doc__, ROWS)
-    parser.add_argument("--publish", action="store_true", help="write docs/results/klaad.json from what is stored")
-    options = parser.parse_args()
+    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
     book = ledger.Ledger("klaad", options.out)
     folder = options.out / book.name
     if options.publish:
-        found = {entry["row"]: entry for entry in book.newest()}
-        stored = [
-            {"row": row, "machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found
-        ]
-        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
-        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
-        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        ledger.publish(book, ROWS)
         return
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))

@@ -23,17 +23,23 @@ RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("evenhand", "torch", "transformers", "lm-eval")
 
 
-def parser(about: str | None, rows: Sequence[str]) -> argparse.ArgumentParser:
+PUBLISHED = Path(__file__).parents[1] / "docs" / "results"
+
+
+def parser(about: str | None, rows: Sequence[str], *, publishes: bool = False) -> argparse.ArgumentParser:
     """A parser with the options that all scripts have.
 
     Args:
         about: the script's docstring.
         rows: names of its rows.
+        publishes: whether the documentation shows what it stores.
     """
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--row", action="append", choices=rows, metavar="NAME", help=f"one of {', '.join(rows)}")
     made.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     made.add_argument("--table", action="store_true", help="show the stored results as a Markdown table and stop")
+    if publishes:
+        made.add_argument("--publish", action="store_true", help="write what is stored for the documentation and stop")
     return made
 
 
@@ -107,6 +113,24 @@ def run(
         entries.append(entry)
     say(json.dumps({"benchmark": book.name, "rows": [{"row": e["row"], **e["result"]} for e in entries]}))
     return entries
+
+
+def publish(book: Ledger, rows: Sequence[str], change: Callable[[Json], Json] = dict) -> None:
+    """Write the newest result of each row to docs/results/NAME.json, for the documentation.
+
+    Args:
+        book: where results are kept.
+        rows: names of the rows, in the order of the page.
+        change: makes of a row's result what the page needs.
+    """
+    found = {entry["row"]: entry for entry in book.newest()}
+    stored = [
+        {"row": row, "machine": found[row]["machine"], **change(found[row]["result"])} for row in rows if row in found
+    ]
+    PUBLISHED.mkdir(parents=True, exist_ok=True)
+    file = PUBLISHED / f"{book.name}.json"
+    file.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+    say(f"{len(stored)} rows written to {file.name}")
 
 
 def table(entries: Sequence[Json], cells: Callable[[Json], dict[str, str]]) -> str:

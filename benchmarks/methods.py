@@ -69,7 +69,6 @@ SHOWN = (
     "arc.accuracy_norm",
 )
 """The columns of the table."""
-PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "methods.json"
 HEADS = 10
 
 
@@ -192,16 +191,10 @@ def cells(entry: ledger.Json) -> dict[str, str]:
 
 def main() -> None:
     """Command line."""
-    parser = ledger.parser(__doc__, ROWS)
-    parser.add_argument("--publish", action="store_true", help="write docs/results/methods.json from what is stored")
-    options = parser.parse_args()
+    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
     book = ledger.Ledger("methods", options.out)
     if options.publish:
-        found = {entry["row"]: entry for entry in book.newest()}
-        stored = [{"machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found]
-        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
-        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
-        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        ledger.publish(book, ROWS)
         return
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))

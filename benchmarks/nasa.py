@@ -15,7 +15,6 @@ Everything that is done is kept and gone on with.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -75,7 +74,6 @@ SLICED = tuple(
     )
 )
 """What is told by order and by question set too."""
-PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "nasa.json"
 
 
 class HeldOut(YesNo):
@@ -278,17 +276,10 @@ def cells(entry: ledger.Json) -> dict[str, str]:
 
 def main() -> None:
     """Command line."""
-    parser = ledger.parser(__doc__, ROWS)
-    parser.add_argument("--publish", action="store_true", help="write docs/results/nasa.json from what is stored")
-    options = parser.parse_args()
+    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
     book = ledger.Ledger("nasa", options.out)
     if options.publish:
-        found = {entry["row"]: entry for entry in book.newest()}
-        stored = [
-            {"row": row, "machine": found[row]["machine"], **found[row]["result"]} for row in ROWS if row in found
-        ]
-        PUBLISHED.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
-        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
+        ledger.publish(book, ROWS)
         return
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))
