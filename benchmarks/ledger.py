@@ -35,7 +35,9 @@ def parser(about: str | None, rows: Sequence[str], *, publishes: bool = False) -
         publishes: whether the documentation shows what it stores.
     """
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--row", action="append", choices=rows, metavar="NAME", help=f"one of {', '.join(rows)}")
+    made.add_argument(
+        "--row", action="append", choices=rows, metavar="NAME", help=f"one of {', '.join(rows).replace('%', '%%')}"
+    )
     made.add_argument("--out", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
     made.add_argument("--table", action="store_true", help="show the stored results as a Markdown table and stop")
     if publishes:

@@ -6,7 +6,8 @@ A row is one arm with one seed: fitted on StrategyQA's training questions of the
 of the fold 'test' that nothing was fitted or chosen on (StrategyQA, both parts, and BoolQ with passages of at most 63
 words), each in both orders. `random heads` is the sham of `nasa_balanced`: the same tuning on as many heads drawn at
 random. `logit_offset` adds one constant per order, fitted on the same questions. Ability: samples of ARC and MMLU.
-`together` compares them all, the seeds by their mean, and proves `nasa_balanced` against its shams and the constant.
+`ability` asks the untouched model and `nasa_balanced` many more of those questions. `together` compares
+all arms, the seeds by their mean, and proves `nasa_balanced` against its shams and the constant.
 Settings are the methods' defaults, chosen on the fold 'choose'. All in bfloat16, fits too. `--publish` writes what the
 documentation shows to docs/results/nasa.json.
 
@@ -50,12 +51,15 @@ ROWS = [
     OFFSET,
     f"{PAPERS}, seed {SEEDS[0]}",
     *(f"{name}, seed {seed}" for seed in SEEDS[1:] for name in (OURS, SHAM, PAPERS)),
+    "ability",
     "together",
 ]
 PASSAGE_WORDS = 63
 """BoolQ has 314 questions of the fold 'test' whose passage is no longer; 1,001 questions in all."""
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 LIMITS = {"yes_no": 4000, "arc": 200, "mmlu": 100}
+ABILITY = {"arc": 1165, "mmlu": 1000}
+"""Questions of the row `ability`."""
 GUARDS = ("arc.accuracy_norm>=-1", "mmlu.accuracy>=-1")
 SETTINGS = Settings("auto", 0, 0.95, 2000, True, "", None)
 SLICES = (*({"order": one} for one in ORDERS), {"category": "strategyqa"}, {"category": "boolq"})
@@ -108,6 +112,8 @@ def measure(row: str, folder: Path) -> ledger.Json:
     model = eh.Model.load("smollm2", dtype=DTYPE)
     if row == "together":
         return together(model, folder)
+    if row == "ability":
+        return ability(model, folder)
     patch = None if row == BEFORE else patch_of(row, model, folder)
     ledger.note(f"{row}: measuring")
     found = _arms.run(model, row, patch, tests(), SETTINGS, folder)
@@ -174,6 +180,22 @@ def together(model: Model, folder: Path) -> ledger.Json:
         "base": {
             of: float(np.mean(tables[BEFORE]["truth"][_of(tables[BEFORE], of)])) for of in ("strategyqa", "boolq")
         },
+    }
+
+
+def ability(model: Model, folder: Path) -> ledger.Json:
+    """ARC and MMLU by larger samples, before and with the seeds of `nasa_balanced`."""
+    battery = [configured(name, {}) for name in ABILITY]
+    plan = tests_of(registry.get("mitigations", OURS), None, battery, (), ABILITY, set())
+    rows = arms(folder)[OURS]
+    runs = {BEFORE: _arms.run(model, BEFORE, None, plan, SETTINGS, folder / "ability")}
+    for row in rows:
+        ledger.note(f"ability: {row}")
+        runs[row] = _arms.run(model, row, patch_of(row, model, folder), plan, SETTINGS, folder / "ability")
+    pairs = {one.name: pair(one, runs) for one in plan.benchmarks}
+    return {
+        "numbers": compared(pairs, rows, rows),
+        "items": {name: len(next(iter(of.tables.values()))) for name, of in pairs.items()},
     }
 
 
@@ -268,6 +290,8 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     result, shown = entry["result"], {"row": entry["row"]}
     if entry["row"] == "together":
         return shown | {"verdict": result["proof"]["verdict"]}
+    if entry["row"] == "ability":
+        return shown | {one["name"]: f"{one['before']:.2f} to {one['after']:.2f}" for one in result["numbers"]}
     for name in ("yes_rate_gap", "order_kappa", "ece_width", "auc"):
         value = result["numbers"][f"yes_no.{name}"]
         shown[name] = "" if value is None else f"{value:.3f}"
@@ -288,6 +312,8 @@ def main() -> None:
     def settings(row: str) -> ledger.Json:
         used = {name: registry.get("mitigations", name)().model_dump(mode="json") for name in (OURS, PAPERS)}
         told = {"passage_words": PASSAGE_WORDS, "limits": LIMITS, "dtype": DTYPE}
+        if row == "ability":
+            return {"limits": ABILITY, "dtype": DTYPE, OURS: used[OURS], "arms": arms(options.out / book.name)[OURS]}
         if row == "together":
             return told | used | {"arms": [one for found in arms(options.out / book.name).values() for one in found]}
         return told if row in (BEFORE, OFFSET) else told | used

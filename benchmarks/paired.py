@@ -33,7 +33,7 @@ def rows_in(folder: Path) -> Rows:
 
 def change(before: Rows, seeds: Sequence[Rows], number: str, by: Mapping[str, str] | None = None) -> ledger.Json:
     """A number before, its mean over seeds after, each seed's, and the change with its interval over clusters."""
-    metric, (first, *rest) = _tables(number, [before, *seeds], by)
+    metric, (first, *rest) = tables_of(number, [before, *seeds], by)
     benchmark = number.partition(".")[0]
     found = mean_change(first, rest, metric, benchmark=benchmark, by=by or {}, draws=DRAWS)
     return {
@@ -51,7 +51,7 @@ def change(before: Rows, seeds: Sequence[Rows], number: str, by: Mapping[str, st
 
 def beyond(before: Rows, seeds: Sequence[Rows], others: Sequence[Rows], number: str) -> ledger.Json:
     """How much nearer to the ideal the mean over seeds comes than that of other runs does; negative = nearer."""
-    metric, tables = _tables(number, [before, *seeds, *others], None)
+    metric, tables = tables_of(number, [before, *seeds, *others])
     ours, theirs = tables[1 : 1 + len(seeds)], tables[1 + len(seeds) :]
     found = effect(tables[0], ours, metric, shams=theirs, benchmark=number.partition(".")[0], draws=DRAWS)
     return {"name": number, "value": found.value, "low": found.low, "high": found.high}
@@ -62,7 +62,9 @@ def values_of(rows: Rows, benchmark: str, group: str) -> list[dict[str, str]]:
     return [{group: name} for name in sorted({row.groups[group] for row in rows[benchmark]})]
 
 
-def _tables(number: str, runs: Sequence[Rows], by: Mapping[str, str] | None) -> tuple[Metric, list[ScoreTable]]:
+def tables_of(
+    number: str, runs: Sequence[Rows], by: Mapping[str, str] | None = None
+) -> tuple[Metric, list[ScoreTable]]:
     """A metric, and the scores of the items that all runs hold and that it looks at."""
     benchmark, _, name = number.partition(".")
     wanted = {**registry.get("benchmarks", benchmark)().select().get(name, {}), **(by or {})}
