@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,12 +120,12 @@ def measure(row: str, folder: Path) -> ledger.Json:
     trial = eh.trial(model, method, out=out, resume=True, progress=show, **given)
     if not shared.exists():
         shutil.copytree(own, shared)
-    return condensed(trial)
+    return condensed(trial, SHOWN)
 
 
-def condensed(trial: Trial) -> ledger.Json:
-    """What the table needs of a trial."""
-    numbers = [one for one in trial.outcomes if not one.change.by and name_of(one) in {*SHOWN, *trial.primary}]
+def condensed(trial: Trial, shown: Sequence[str]) -> ledger.Json:
+    """What the tables need of a trial: its primary numbers, and those that are shown."""
+    numbers = [one for one in trial.outcomes if not one.change.by and name_of(one) in {*shown, *trial.primary}]
     return {
         "method": trial.method,
         "title": trial.card.title,
@@ -180,10 +181,9 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     """A result as the cells of a table."""
     result = entry["result"]
     ours = next(arm for arm in result["arms"] if arm["role"] == "method")
-    shown = {"method": result["method"], "verdict": result["verdict"]}
-    for number in SHOWN:
-        one = ours["numbers"].get(number)
-        if one is not None and one["change"] is not None:
+    shown = {"row": entry["row"], "verdict": result["verdict"]}
+    for number, one in ours["numbers"].items():
+        if one["change"] is not None:
             ends = "" if one["low"] is None else f" ({one['low']:+.2f} to {one['high']:+.2f})"
             shown[number] = f"{one['after']:.2f} {one['change']:+.2f}{ends}"
     return shown | {"seconds to fit": f"{ours['seconds_fit']:.0f}"}

@@ -60,6 +60,7 @@ PATCHES = {
     "leace": Wanted("leace"),
     "cda": Wanted("cda", {"sentences": 64, "steps": 12, "lr": 1e-3}, exported=True),
     "nasa_balanced": Wanted("nasa_balanced", NASA, "yes_no", {"questions": "strategyqa_train"}, exported=True),
+    "klaad": Wanted("klaad", {"steps": 12, "lr": 1e-3}, "stereoset", {"task": "intrasentence"}, exported=True),
 }
 TESTS: dict[str, dict[str, Any]] = {"crows_pairs": {}, "stereoset": {"task": "intrasentence"}}
 ROWS = [f"{patch}, {test}" for patch in PATCHES for test in TESTS]

@@ -1,6 +1,6 @@
 """Methods without training on `smollm2`, one trial each, on the same battery: calibration, contrast, attention.
 
-    python benchmarks/training_free.py [--row NAME] [--table]
+    python benchmarks/training_free.py [--row NAME] [--table] [--publish]
 
 Each row is a whole trial: fitted (if at all) on the fold 'fit', tested on the fold 'test', with one sham of each kind
 and a constant per answer (`logit_offset`) beside it. It tells what the method does to the label prior, to yes/no
@@ -11,6 +11,7 @@ untouched model is measured once for each battery and shared; its answers are th
 
 A row also says whether what was asked of it holds: that a calibrated Yes-rate lies within 4 points of the base rate
 with AUC and balanced accuracy not below the untouched model's, or that a leading question changes half as many answers.
+`--publish` writes what the documentation shows to docs/results/training_free.json.
 """
 
 from __future__ import annotations
@@ -24,23 +25,26 @@ import evenhand as eh
 import ledger
 from evenhand.core import registry
 from evenhand.core.errors import DataError
-from evenhand.core.trial import Arm, Outcome, Trial
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._plan import configured
-from methods import name_of, number_of
+from methods import cells as shown
+from methods import condensed
 
 LETTERS = ", letters"
 CALIBRATIONS = ("contextual_calibration", "domain_context", "batch_calibration")
-WANTED = (
-    *CALIBRATIONS,
+ROWS = [
+    "domain_context",
+    "lqcd",
+    "pine",
+    "act",
+    "contextual_calibration",
+    "batch_calibration",
     "post_hoc_calibration",
     "evidence_contrast",
-    "lqcd",
-    "act",
-    "pine",
-    *(name + LETTERS for name in CALIBRATIONS),
-)
-ROWS = [row for row in WANTED if row.removesuffix(LETTERS) in registry.names("mitigations")]
+    "domain_context, letters",
+    "contextual_calibration, letters",
+    "batch_calibration, letters",
+]
 BATTERY: Mapping[str, Mapping[str, Any]] = {
     "label_prior": {},
     "yes_no": {},
@@ -137,27 +141,8 @@ def measure(row: str, folder: Path) -> ledger.Json:
     )
     if not shared.exists():
         shutil.copytree(own, shared)
-    return condensed(trial)
-
-
-def condensed(trial: Trial) -> ledger.Json:
-    """What the table needs of a trial."""
-    numbers = [one for one in trial.outcomes if not one.change.by and name_of(one) in {*SHOWN, *trial.primary}]
-    arms = [_arm(arm, numbers) for arm in trial.arms]
-    return {
-        "method": trial.method,
-        "settings": dict(trial.settings),
-        "fitted_on": trial.fitted_on,
-        "primary": list(trial.primary),
-        "verdict": trial.judgement.verdict.value,
-        "why": trial.judgement.why,
-        "model": trial.model.name,
-        "dtype": trial.environment.dtype,
-        "arms": arms,
-        "asked": asked(next(arm["numbers"] for arm in arms if arm["role"] == "method")),
-        "guards": [{"rule": one.rule, "state": one.state, "reason": one.reason} for one in trial.guard_outcomes],
-        "tested_on": {name: facts["n_items"] for name, facts in trial.tested_on.items()},
-    }
+    found = condensed(trial, SHOWN)
+    return found | {"asked": asked(next(arm["numbers"] for arm in found["arms"] if arm["role"] == "method"))}
 
 
 def asked(numbers: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
@@ -174,33 +159,19 @@ def asked(numbers: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
     return found
 
 
-def _arm(arm: Arm, numbers: list[Outcome]) -> ledger.Json:
-    return {
-        "name": arm.name,
-        "role": arm.role,
-        "seconds_fit": arm.seconds_fit,
-        "seconds_measured": arm.seconds_measured,
-        "numbers": {name_of(one): number_of(one) for one in numbers if one.arm == arm.name},
-    }
-
-
 def cells(entry: ledger.Json) -> dict[str, str]:
     """A result as the cells of a table."""
-    result = entry["result"]
-    ours = next(arm for arm in result["arms"] if arm["role"] == "method")
-    shown = {"row": entry["row"], "verdict": result["verdict"]}
-    for number in SHOWN:
-        one = ours["numbers"].get(number)
-        if one is not None and one["change"] is not None:
-            ends = "" if one["low"] is None else f" ({one['low']:+.2f} to {one['high']:+.2f})"
-            shown[number] = f"{one['before']:.2f} to {one['after']:.2f}{ends}"
-    return shown | {"asked": "; ".join(f"{what}: {'yes' if held else 'no'}" for what, held in result["asked"].items())}
+    held = entry["result"]["asked"]
+    return shown(entry) | {"asked": "; ".join(f"{what}: {'yes' if yes else 'no'}" for what, yes in held.items())}
 
 
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS).parse_args()
+    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
     book = ledger.Ledger("training_free", options.out)
+    if options.publish:
+        ledger.publish(book, ROWS)
+        return
     if options.table:
         ledger.say(ledger.table(book.newest(), cells))
         return

@@ -1,4 +1,4 @@
-"""What was measured and published: tables from docs/results/, which scripts in benchmarks/ write."""
+"""Trials that were measured and published: tables from docs/results/NAME.json, which benchmarks/NAME.py writes."""
 
 from __future__ import annotations
 
@@ -16,48 +16,54 @@ from evenhand.report import numbers, words
 from evenhand.report.verdicts import VERDICTS
 
 ROOT = Path(__file__).parents[2]
-METHODS = ROOT / "docs" / "results" / "methods.json"
-SCRIPT = ROOT / "benchmarks" / "methods.py"
-NOTHING = (
-    "!!! note\n    Nothing is stored yet. `python benchmarks/methods.py` measures, and with `--publish` it writes what "
-    "this page shows."
-)
+RESULTS = ROOT / "docs" / "results"
 
 Entry = Mapping[str, Any]
 """A trial as `benchmarks/methods.py` condenses it."""
 
 
-def methods(_: str) -> str:
-    """Where the results come from, and the table of all methods."""
-    entries = stored()
+def trials(name: str) -> str:
+    """Where the results come from, and the table of all trials."""
+    entries = stored(name)
     if not entries:
-        return NOTHING
-    missing = [f"`{name}`" for name in constant("ROWS") if name not in {entry["method"] for entry in entries}]
+        return nothing(name)
+    rows = {entry["row"] for entry in entries}
+    missing = [f"`{row}`" for row in constant(name, "ROWS") if row not in rows]
     left = [f"Not measured yet: {', '.join(missing)}."] if missing else []
-    return "\n\n".join([_origin(entries), *left, _overview(entries, columns())])
+    return "\n\n".join([_origin(entries), *left, _overview(entries, columns(name))])
 
 
-def each_method(_: str) -> str:
-    """A section for each method: verdict, arms, guards, cost."""
-    return "\n\n".join(part for entry in stored() for part in _section(entry, columns()))
+def each_trial(name: str) -> str:
+    """A section for each trial: verdict, arms, guards, cost."""
+    return "\n\n".join(part for entry in stored(name) for part in _section(entry, columns(name)))
 
 
-def stored() -> list[Entry]:
+def nothing(name: str) -> str:
+    """What stands where nothing is stored."""
+    return (
+        f"!!! note\n    Nothing is stored yet. `python benchmarks/{name}.py` measures, and with `--publish` it writes "
+        "what this page shows."
+    )
+
+
+def stored(name: str) -> list[Entry]:
     """The published results; none if there is no file."""
-    return json.loads(METHODS.read_text("utf-8")) if METHODS.exists() else []
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text("utf-8")) if file.exists() else []
 
 
-def columns() -> tuple[str, ...]:
+def columns(name: str) -> tuple[str, ...]:
     """The numbers that the script wants shown."""
-    return constant("SHOWN")
+    return constant(name, "SHOWN")
 
 
-def constant(name: str) -> tuple[str, ...]:
+def constant(name: str, constant: str) -> tuple[str, ...]:
     """A list of names in the script, read from its source: importing it would load torch."""
-    for node in ast.parse(SCRIPT.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
+    script = ROOT / "benchmarks" / f"{name}.py"
+    for node in ast.parse(script.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:
             return tuple(ast.literal_eval(node.value))
-    raise LookupError(f"{SCRIPT.name} has no {name}")
+    raise LookupError(f"{script.name} has no {constant}")
 
 
 def cell(one: Mapping[str, Any] | None, number: str) -> str:
@@ -103,7 +109,7 @@ def _overview(entries: Sequence[Entry], shown: Sequence[str]) -> str:
     rows = [["untouched model", "", "", *(_untouched(entries, number) for number in shown)]]
     for entry in entries:
         held = _arm(entry)["numbers"]
-        name = f"[`{entry['method']}`](#{entry['method']})"
+        name = f"[`{entry['row']}`](#{_anchor(entry)})"
         fitted = text(entry["fitted_on"]) or "nothing"
         rows.append([name, fitted, _verdict(entry), *(cell(held.get(number), number) for number in shown)])
     return table(heads, rows)
@@ -113,7 +119,7 @@ def _section(entry: Entry, shown: Sequence[str]) -> list[str]:
     """One method."""
     shams = any(arm["role"] == "sham" for arm in entry["arms"])
     return [
-        f"### `{entry['method']}` {{ #{entry['method']} }}",
+        f"### `{entry['row']}` {{ #{_anchor(entry)} }}",
         f"{text(entry['title'])} [Its page](mitigations/{entry['method']}.md) has source and formula.",
         f"**{_verdict(entry)}.** {text(entry['why'])}",
         f"Fitted on: {text(entry['fitted_on']) or 'nothing'}. {_settings(entry)}"
@@ -121,6 +127,7 @@ def _section(entry: Entry, shown: Sequence[str]) -> list[str]:
         _arms(entry, list(dict.fromkeys([*entry["primary"], *shown])), shams=shams),
         _cost(entry["arms"]),
         _guards(entry["guards"]),
+        _asked(entry.get("asked", {})),
     ]
 
 
@@ -155,6 +162,20 @@ def _guards(guards: Sequence[Entry]) -> str:
     if not guards:
         return "No guard was set."
     return table(("guard", "state", "why"), [(f"`{g['rule']}`", g["state"], text(g["reason"])) for g in guards])
+
+
+def _asked(held: Mapping[str, bool]) -> str:
+    return (
+        table(
+            ("what was asked of it", ""), [(text(what), "met" if met else "**missed**") for what, met in held.items()]
+        )
+        if held
+        else ""
+    )
+
+
+def _anchor(entry: Entry) -> str:
+    return "-".join(entry["row"].replace(",", "").split())
 
 
 def _settings(entry: Entry) -> str:

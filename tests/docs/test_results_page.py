@@ -54,6 +54,7 @@ def entry(**changed: Any) -> dict[str, Any]:
         "yes_no.order_kappa": number(None, None, None, unit="", ideal=1.0),
     }
     found = {
+        "row": "leace",
         "machine": MACHINE,
         "method": "leace",
         "title": "Erases <gender> from a*b.",
@@ -81,7 +82,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that the page is made from."""
     import published
 
-    monkeypatch.setattr(published, "METHODS", tmp_path / "methods.json")
+    monkeypatch.setattr(published, "RESULTS", tmp_path)
     return tmp_path / "methods.json"
 
 
@@ -98,20 +99,20 @@ def test_it_says_when_nothing_is_stored(file: Path, content: str | None) -> None
 
     if content is not None:
         file.write_text(content, "utf-8")
-    assert "Nothing is stored yet" in published.methods("")
-    assert published.each_method("") == ""
+    assert "Nothing is stored yet" in published.trials("methods")
+    assert published.each_trial("methods") == ""
 
 
 def test_the_table_has_the_untouched_model_and_every_method(file: Path) -> None:
     import published
 
-    file.write_text(json.dumps([entry(), entry(method="inlp", verdict="no_effect")]), "utf-8")
-    page = published.methods("")
+    file.write_text(json.dumps([entry(), entry(row="inlp, twice", method="inlp", verdict="no_effect")]), "utf-8")
+    page = published.trials("methods")
     head, found = page.index("| method |"), rows(page)
     assert "smollm2 in bfloat16 (weights 0123456789ab)" in page[:head]
     assert "StereoSet (632), CrowS-Pairs (600)" in page[:head]
-    assert list(found) == ["method", "---", "untouched model", "[`leace`](#leace)", "[`inlp`](#inlp)"]
-    assert {len(cells) for cells in found.values()} == {2 + len(published.columns())}
+    assert list(found) == ["method", "---", "untouched model", "[`leace`](#leace)", "[`inlp, twice`](#inlp-twice)"]
+    assert {len(cells) for cells in found.values()} == {2 + len(published.columns("methods"))}
     untouched, leace = (dict(zip(found["method"], found[one], strict=True)) for one in list(found)[2:4])
     ss = next(head for head in found["method"] if "#ss)" in head)
     assert untouched[ss] == "62.1<br>ideal: 50"
@@ -156,7 +157,7 @@ def test_a_section_has_shams_guards_seconds_and_the_reason(file: Path) -> None:
     import published
 
     file.write_text(json.dumps([entry()]), "utf-8")
-    page = published.each_method("")
+    page = published.each_trial("methods")
     found = rows(page)
     assert "**Not beyond the sham.** stereoset.ss came nearer to the ideal." in page
     assert "Erases &lt;gender&gt; from a\\*b." in page
@@ -173,7 +174,7 @@ def test_a_method_without_a_sham_is_named_as_such(file: Path) -> None:
     import published
 
     file.write_text(json.dumps([entry(arms=entry()["arms"][:1], guards=[])]), "utf-8")
-    page = published.each_method("")
+    page = published.each_trial("methods")
     assert "It has no sham" in page
     assert rows(page)["number"] == ["leace"]
     assert "No guard was set." in page
@@ -185,15 +186,14 @@ def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.Monke
     from tests.report import trials
 
     monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("methods", published.SCRIPT)
+    spec = importlib.util.spec_from_file_location("methods", published.ROOT / "benchmarks" / "methods.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    stored, made = script.condensed(trials.trial()), entry()
-    assert published.columns() == script.SHOWN
-    assert published.METHODS == script.PUBLISHED
-    assert {"machine", *stored} == set(made)
+    stored, made = script.condensed(trials.trial(), script.SHOWN), entry()
+    assert published.columns("methods") == script.SHOWN
+    assert {"row", "machine", *stored} == set(made)
     assert set(stored["arms"][0]) == set(made["arms"][0])
     assert set(stored["arms"][0]["numbers"]["stereoset.ss"]) == set(made["arms"][0]["numbers"]["stereoset.ss"])
     assert set(stored["guards"][0]) == set(made["guards"][0])
