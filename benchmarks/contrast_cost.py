@@ -25,6 +25,7 @@ from evenhand.core import registry
 from evenhand.core.requests import Complete
 from evenhand.mitigate._neutral import neutral
 from evenhand.model import Model, Patch, generate
+from turns import Times, compared, in_turns
 
 PROMPT, WRITTEN = 256, 64
 BATCHES = (1, 8)
@@ -55,24 +56,18 @@ def seconds(model: Model, prompts: list[str], tokens: int) -> dict[str, float]:
     return {"cpu": time.process_time() - begun[0], "wall": time.perf_counter() - begun[1]}
 
 
-def compared(model: Model, patch: Patch, batch: int, rounds: int) -> ledger.Json:
+def cost(model: Model, patch: Patch, batch: int, rounds: int) -> ledger.Json:
     """Medians without and with the patch, and their ratios."""
     prompts = [prompt(model, number) for number in range(batch)]
-    found: dict[bool, list[dict[str, float]]] = {False: [], True: []}
-    for number in range(rounds + 1):
-        for with_patch in (False, True) if number % 2 else (True, False):
-            with model.install(patch) if with_patch else nullcontext():
-                read, whole = seconds(model, prompts, 1), seconds(model, prompts, WRITTEN)
-            if number:  # the first round warms up
-                times = {f"read_{clock}": read[clock] for clock in read}
-                times |= {f"token_{clock}": (whole[clock] - read[clock]) / (WRITTEN - 1) for clock in read}
-                found[with_patch].append(times)
-    result: ledger.Json = {}
-    for key in found[False][0]:
-        without, with_ = (ledger.median([one[key] for one in found[side]]) for side in (False, True))
-        ratios = [b[key] / a[key] for a, b in zip(found[False], found[True], strict=True)]
-        result[key] = {"without": without, "with": with_, "ratio": ledger.median(ratios), "ratios": sorted(ratios)}
-    return result
+
+    def run(patch: Patch | None) -> Times:
+        with model.install(patch) if patch else nullcontext():
+            read, whole = seconds(model, prompts, 1), seconds(model, prompts, WRITTEN)
+        reading = {f"read_{clock}": read[clock] for clock in read}
+        return reading | {f"token_{clock}": (whole[clock] - read[clock]) / (WRITTEN - 1) for clock in read}
+
+    found = in_turns({"without": lambda: run(None), "with": lambda: run(patch)}, rounds)
+    return compared(found["without"], found["with"])
 
 
 def measure(row: str, rounds: int) -> ledger.Json:
@@ -81,7 +76,7 @@ def measure(row: str, rounds: int) -> ledger.Json:
     generate._ends = lambda *_: []
     model = eh.Model.load("smollm2", dtype="float32", device="cpu", batch_tokens=16384)
     patch = eh.fit(model, registry.get("mitigations", row.partition(",")[0])(**SETTINGS[row]))
-    return {f"batch {batch}": compared(model, patch, batch, rounds) for batch in BATCHES}
+    return {f"batch {batch}": cost(model, patch, batch, rounds) for batch in BATCHES}
 
 
 def cells(entry: ledger.Json) -> dict[str, str]:

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,7 @@ from evenhand.mitigate.crawd import Crawd
 from evenhand.mitigate.crawd_balanced import CrawdBalanced
 from evenhand.model import Model, Patch
 from evenhand.model.edits.branch import branch, reference_states
+from turns import compared, in_turns, processor_time
 
 SEEDS = (0, 1, 2)
 NATS = (0.5, 1.0, 2.0, 4.0)
@@ -292,17 +293,12 @@ def step(model: Model, rounds: int = 7) -> ledger.Json:
     items = eh.items(configured("perplexity", {"documents": 200}), fold="fit").items
     texts = [(text,) for text in settings._texts(items, np.random.default_rng(0))[: settings.batch]]
     batch = Batch(**_collated(encoded(model, texts, settings.length)))
-    times: dict[str, list[float]] = {"plain": [], "crawd": []}
     with _stepping(model, settings) as steps:
-        for number in range(rounds + 1):
-            for name in ("plain", "crawd") if number % 2 else ("crawd", "plain"):
-                begun = time.process_time()
-                steps[name](batch)
-                if number:  # the first round warms up
-                    times[name].append(time.process_time() - begun)
-    ratios = sorted(b / a for a, b in zip(times["plain"], times["crawd"], strict=True))
-    seconds = {name: ledger.median(some) for name, some in times.items()}
-    return {"seconds": seconds, "ratio": ledger.median(ratios), "ratios": ratios, "tokens": int(batch.mask.sum())}
+        kinds = {name: processor_time(partial(run, batch)) for name, run in steps.items()}
+        found = in_turns(kinds, rounds)
+    one = compared(found["plain"], found["crawd"])["cpu"]
+    seconds = {"plain": one["without"], "crawd": one["with"]}
+    return {"seconds": seconds, "ratio": one["ratio"], "ratios": one["ratios"], "tokens": int(batch.mask.sum())}
 
 
 @contextmanager

@@ -54,8 +54,13 @@ TRIED: dict[str, dict[str, Any]] = {
     "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
     "choose: balance 20, coherence 10": {"balance": 20.0, "coherence": 10.0},
     "choose: balance 30, coherence 0": {"balance": 30.0, "coherence": 0.0},
-    "choose: balance 60, coherence 0": {"balance": 60.0, "coherence": 0.0},
     "choose: balance 30, coherence 0, two passes": {"balance": 30.0, "coherence": 0.0, "epochs": 2.0},
+    "choose: balance 30, coherence 0, two passes, anchor 5": {
+        "balance": 30.0,
+        "coherence": 0.0,
+        "epochs": 2.0,
+        "anchor": 5.0,
+    },
 }
 ROWS = [
     *TRIED,

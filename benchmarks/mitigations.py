@@ -27,6 +27,7 @@ from evenhand.core import registry
 from evenhand.measure._plan import configured
 from evenhand.model import Model, Patch
 from evenhand.model.positions import prompts_are_read, prompts_end
+from turns import Times, compared, in_turns
 
 PROMPT, WRITTEN = 256, 64
 BATCHES = (1, 8)
@@ -77,25 +78,19 @@ def written(model: Model, prompt: torch.Tensor, segments: tuple[int, ...] = ()) 
     return reading | writing
 
 
-def compared(model: Model, patch: Patch, batch: int, rounds: int) -> ledger.Json:
+def cost(model: Model, patch: Patch, batch: int, rounds: int) -> ledger.Json:
     """Medians without and with the patch, and their ratios."""
     generator = torch.Generator().manual_seed(batch)
     size = model.hf.config.get_text_config().vocab_size
     prompt = torch.randint(100, size, (batch, PROMPT), generator=generator)
     segments = SEGMENTS.get(patch.method.name, ())
-    found: dict[bool, list[dict[str, float]]] = {False: [], True: []}
-    for number in range(rounds + 1):
-        for with_patch in (False, True) if number % 2 else (True, False):
-            with model.install(patch) if with_patch else nullcontext():
-                times = written(model, prompt, segments)
-            if number:  # the first round warms up
-                found[with_patch].append(times)
-    result: ledger.Json = {}
-    for key in found[False][0]:
-        without, with_ = (ledger.median([one[key] for one in found[side]]) for side in (False, True))
-        ratios = [b[key] / a[key] for a, b in zip(found[False], found[True], strict=True)]
-        result[key] = {"without": without, "with": with_, "ratio": ledger.median(ratios), "ratios": sorted(ratios)}
-    return result
+
+    def run(patch: Patch | None) -> Times:
+        with model.install(patch) if patch else nullcontext():
+            return written(model, prompt, segments)
+
+    found = in_turns({"without": lambda: run(None), "with": lambda: run(patch)}, rounds)
+    return compared(found["without"], found["with"])
 
 
 def measure(row: str, rounds: int) -> ledger.Json:
@@ -103,7 +98,7 @@ def measure(row: str, rounds: int) -> ledger.Json:
     torch.set_num_threads(1)
     model = eh.Model.load("smollm2", dtype="float32", device="cpu")
     patch = fitted(row, model)
-    return {f"batch {batch}": compared(model, patch, batch, rounds) for batch in BATCHES}
+    return {f"batch {batch}": cost(model, patch, batch, rounds) for batch in BATCHES}
 
 
 def cells(entry: ledger.Json) -> dict[str, str]:

@@ -19,7 +19,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +42,7 @@ from evenhand.mitigate.klaad import Klaad
 from evenhand.mitigate.klaad_balanced import KlaadBalanced
 from evenhand.model import Model
 from footprint import resident
+from turns import compared, in_turns, processor_time
 
 ROWS = ["time in float32", "time in bfloat16", "memory in float32"]
 EXAMPLES, LENGTH = 8, 512
@@ -92,18 +92,11 @@ def times(name: str, dtype: Any, rounds: int) -> ledger.Json:
             "klaad_balanced": step_of(Objective(model, balanced, more), batch),
             "twins alone": step_of(next_token_loss, twins),
         }
-        seconds: dict[str, list[float]] = {kind: [] for kind in steps}
-        for number in range(rounds + 1):
-            for kind in list(steps)[:: 1 if number % 2 else -1]:
-                begun = time.process_time()
-                steps[kind]()
-                if number:  # the first round warms up
-                    seconds[kind].append(time.process_time() - begun)
-    ratios = {kind: [a / b for a, b in zip(of, seconds["plain"], strict=True)] for kind, of in seconds.items()}
-    result = {
-        kind: {"seconds": ledger.median(of), "ratio": ledger.median(ratios[kind]), "ratios": sorted(ratios[kind])}
-        for kind, of in seconds.items()
-    }
+        turns = in_turns({kind: processor_time(step) for kind, step in steps.items()}, rounds)
+    result = {}
+    for kind, of in turns.items():
+        one = compared(turns["plain"], of)["cpu"]
+        result[kind] = {"seconds": one["with"], "ratio": one["ratio"], "ratios": one["ratios"]}
     return result | {"shape": list(batch.tokens.shape)}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cards
+import crawd_results
 import fairmed_results
 import klaad_results
 import nasa_results
@@ -41,6 +42,12 @@ MAKERS: Mapping[str, Callable[[str], str]] = {
     "record": tables.record,
     "trials": published.trials,
     "each-trial": published.each_trial,
+    "crawd-targets": crawd_results.targets,
+    "crawd-arms": crawd_results.whole,
+    "crawd-curve": crawd_results.curve,
+    "crawd-beyond": crawd_results.beyond,
+    "crawd-associations": crawd_results.associations,
+    "crawd-sweeps": crawd_results.sweeps,
     "fairmed-targets": fairmed_results.targets,
     "fairmed-probers": fairmed_results.probers,
     "fairmed-trials": fairmed_results.trials,

@@ -52,7 +52,11 @@ def targets(_: str) -> str:
     found = together()
     if found is None:
         return NOTHING
-    groups = found["groups"]
+    groups = dict(found["groups"])
+    larger = next((one for one in stored() if one["row"] == "ability"), None)
+    if larger is not None:
+        own = [one for one in groups[GROUPS[0]] if one["name"] not in ABILITY]
+        groups[GROUPS[0]] = [*own, *larger["numbers"]]
     rows = [
         (
             name,
@@ -67,6 +71,7 @@ def targets(_: str) -> str:
         [
             *left,
             table(("target", *(f"`{name}`" if name != SHAM else name for name in groups)), rows),
+            _asked(found, larger),
             _against_random(groups),
             f"Verdict on `nasa_balanced`, all its seeds together: **{verdict}.** {text(found['proof']['why'])}",
         ]
@@ -181,6 +186,16 @@ _TARGETS = {
     "AUC: not below the untouched model's (change)": _judge_auc,
     "ARC and MMLU: not lower by more than 1 point (change)": _judge_ability,
 }
+
+
+def _asked(found: Entry, larger: Entry | None) -> str:
+    """How many questions of ability there were."""
+    few = found["items"]
+    told = f"Ability: {few['arc']:,} questions of ARC and {few['mmlu']:,} of MMLU"
+    if larger is None:
+        return f"{told}."
+    many = larger["items"]
+    return f"{told}; for `{GROUPS[0]}` {many['arc']:,} and {many['mmlu']:,}."
 
 
 def _against_random(groups: Mapping[str, Sequence[Entry]]) -> str:
