@@ -103,6 +103,16 @@ def test_two_primary_numbers_share_the_error_rate() -> None:
     assert verdict([edge, outcome(0.0, -1.0, 1.0, 0.9, metric="icat")]) is Verdict.NO_EFFECT
 
 
+def test_an_interval_that_does_not_agree_with_the_test_is_told() -> None:
+    edge = outcome(-5.0, -9.0, -1.0, 0.03, beyond=(-6.0, -1.0))
+    pair = [edge, outcome(0.0, -1.0, 1.0, 0.9, metric="icat")]
+    told = judge(corrected(pair), [], seed=0, level=0.95, no_sham="").why
+    assert "Intervals alone leave out 0 for stereoset.ss (p = 0.06)" in told
+    assert "corrected for 2 numbers" in told
+    none = [outcome(-0.5, -2.0, 1.0, 0.6, detectable=2.0)]
+    assert "Intervals" not in judge(corrected(none), [], seed=0, level=0.95, no_sham="").why
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_holm_never_makes_a_p_value_smaller(seed: int) -> None:
     p = np.random.default_rng(seed).random(4)

@@ -50,7 +50,8 @@ def _verdict(
         return Verdict.HARMED, f"{_named(worse)} moved away from the ideal."
     better = [one for one in primary if _significant(one.effect, level) and (one.effect.high or 0) < 0]
     if not better:
-        return _nothing(primary)
+        verdict, why = _nothing(primary)
+        return verdict, why + _by_interval_alone(primary)
     if any(one.beyond_sham is not None for one in better):
         beyond = [one for one in better if one.beyond_sham is not None and _below(one.beyond_sham)]
         if not beyond:
@@ -98,6 +99,19 @@ def _nothing(primary: Sequence[Outcome]) -> tuple[Verdict, str]:
         Verdict.NO_EFFECT,
         "No primary number moved beyond chance, and a change of half the bias would have been seen.",
     )
+
+
+def _by_interval_alone(primary: Sequence[Outcome]) -> str:
+    """A sentence on numbers whose interval leaves out 0 while the test, which decides, finds nothing."""
+    apart = [
+        f"{_name(one)} (p = {one.effect.p_holm:.2g})"
+        for one in primary
+        if one.effect.p_holm is not None and ((one.effect.low or 0) > 0 or (one.effect.high or 0) < 0)
+    ]
+    if not apart:
+        return ""
+    corrected = f", corrected for {len(primary)} numbers," if len(primary) > 1 else ""
+    return f" Intervals alone leave out 0 for {', '.join(apart)}; the test{corrected} decides, and does not agree."
 
 
 def _significant(effect: Effect, level: float) -> bool:
