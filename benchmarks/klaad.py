@@ -38,6 +38,7 @@ SHAM = ", sham"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "klaad": ("klaad", {}),
     "cross_entropy": ("cross_entropy", {}),
+    "cross_entropy, two passes": ("cross_entropy", {"epochs": 2.0}),
     "attention x 100": ("klaad", {"attention": 15.0}),
     "klaad_balanced": ("klaad_balanced", {}),
     "klaad_balanced" + SHAM: ("klaad_balanced", {}),
@@ -50,17 +51,20 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 SEVERAL = ("klaad_balanced", "klaad", "cross_entropy")
 """Variants that are fitted with three seeds; the others with one."""
 TRIED: dict[str, dict[str, Any]] = {
-    "choose: balance 10, coherence 5": {"balance": 10.0, "coherence": 5.0},
-    "choose: balance 10, coherence 0": {"balance": 10.0, "coherence": 0.0},
-    "choose: balance 20, coherence 10": {"balance": 20.0, "coherence": 10.0},
-    "choose: balance 30, coherence 0": {"balance": 30.0, "coherence": 0.0},
-    "choose: balance 30, coherence 0, two passes": {"balance": 30.0, "coherence": 0.0, "epochs": 2.0},
-    "choose: balance 30, coherence 0, two passes, anchor 5": {
-        "balance": 30.0,
-        "coherence": 0.0,
-        "epochs": 2.0,
-        "anchor": 5.0,
-    },
+    f"choose: balance {balance:g}, coherence {coherence:g}, anchor {anchor:g}, passes {passes:g}": {
+        "balance": balance,
+        "coherence": coherence,
+        "anchor": anchor,
+        "epochs": passes,
+    }
+    for balance, coherence, anchor, passes in (
+        (10.0, 0.0, 1.0, 1.0),
+        (10.0, 5.0, 1.0, 1.0),
+        (20.0, 10.0, 1.0, 1.0),
+        (30.0, 0.0, 1.0, 1.0),
+        (30.0, 0.0, 1.0, 2.0),
+        (30.0, 0.0, 5.0, 2.0),
+    )
 }
 ROWS = [
     *TRIED,

@@ -44,14 +44,14 @@ def found_in(model: Model, settings: KlaadBalanced, items: list[Item], network: 
 def test_balance_is_the_difference_of_what_the_benchmark_scores(per: Any, context: str) -> None:
     """After a context only what follows it counts, as in StereoSet's intersentence items."""
     model = gendered.model()
-    found = found_in(model, KlaadBalanced(per=per), some_items(context))
+    found = found_in(model, KlaadBalanced(per=per, coherence=5.0), some_items(context))
     asked = [Choose(context, tuple(f" {t}" for t in texts)) if context else Compare(texts) for texts in TEXTS]
     answers: Any = model.answer(asked)
     scores = [[score.mean if per == "token" else score.total for score in answer.scores[:2]] for answer in answers]
     np.testing.assert_allclose(found["balance"].numpy(), [abs(s - a) for s, a in scores], rtol=1e-3, atol=1e-5)
     if per == "token":
         np.testing.assert_allclose(found["likelihood"].numpy(), np.mean(scores, axis=1), rtol=1e-4)
-    parts = {"cross_entropy": 0.7, "attention": 0.15, "triplet": 0.15, "balance": 10.0, "anchor": 1.0, "coherence": 5.0}
+    parts = {"cross_entropy": 0.7, "attention": 0.15, "triplet": 0.15, "balance": 30.0, "anchor": 5.0, "coherence": 5.0}
     torch.testing.assert_close(found["loss"], torch.stack([w * found[name] for name, w in parts.items()]).sum(0))
 
 
@@ -88,7 +88,7 @@ def test_two_tokens_and_the_rest_by_hand() -> None:
 @pytest.mark.parametrize("context", ["", "the cats was big."])
 def test_coherence_is_what_a_twin_lacks_of_its_lead_over_the_unrelated_text(context: str) -> None:
     model, lead = gendered.model(), 0.2
-    found = found_in(model, KlaadBalanced(lead=lead), some_items(context))["coherence"]
+    found = found_in(model, KlaadBalanced(coherence=5.0, lead=lead), some_items(context))["coherence"]
     asked = [Choose(context, tuple(f" {t}" for t in texts)) if context else Compare(texts) for texts in TEXTS]
     answers: Any = model.answer(asked)
     means = [[score.mean for score in answer.scores] for answer in answers]
@@ -98,7 +98,7 @@ def test_coherence_is_what_a_twin_lacks_of_its_lead_over_the_unrelated_text(cont
 
 
 def test_unrelated_texts_are_read_only_where_a_term_needs_them() -> None:
-    assert KlaadBalanced(triplet=0.0).reads_unrelated
+    assert KlaadBalanced(triplet=0.0, coherence=5.0).reads_unrelated
     assert KlaadBalanced(coherence=0.0).reads_unrelated
     assert not KlaadBalanced(triplet=0.0, coherence=0.0).reads_unrelated
     method = KlaadBalanced(**{**QUICK, **ALONE, "coherence": 1.0, "balance": 0.0, "anchor": 0.0})
@@ -108,7 +108,7 @@ def test_unrelated_texts_are_read_only_where_a_term_needs_them() -> None:
 
 @pytest.mark.parametrize("zero", ["balance", "anchor", "coherence"])
 def test_each_term_can_be_left_out(zero: str) -> None:
-    found = found_in(gendered.model(), KlaadBalanced(**{zero: 0.0}), some_items())
+    found = found_in(gendered.model(), KlaadBalanced(**{"coherence": 5.0, zero: 0.0}), some_items())
     assert {"balance", "anchor", "coherence"} - found.keys() == {zero}
 
 

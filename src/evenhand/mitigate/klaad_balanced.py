@@ -30,11 +30,12 @@ class KlaadBalanced(Klaad):
         "KL(P_0 || P) + d mean over the twins of max(0, LL(unrelated) - LL(twin) + lead); LL = mean log P(token | "
         "tokens before) over the tokens after the context; P_0 = next-token distribution of the untouched model, its K "
         "likeliest tokens and the rest as one",
-        differs="From KLAAD: the last three terms. Two texts could also be made equally likely by making both "
-        "unlikely, or everything alike: the anchor, the cross-entropy on both and the last term, which is KLAAD's "
-        "triplet with likelihoods in the place of states, stand against that, and the notes tell how the twins' mean "
-        "likelihood went. As the rest counts as one token, the anchor is at most the whole divergence. "
-        "Both terms look at the untouched model's own texts only, never at a test.",
+        differs="From KLAAD: the last three terms, and two passes, as the anchor holds the model back. Two texts could "
+        "also be made equally likely by making both unlikely, or everything alike: the anchor, the cross-entropy on "
+        "both and, where it is asked for, the last term, which is KLAAD's triplet with likelihoods in the place of "
+        "states, stand against that, and the notes tell how the twins' mean likelihood went. As the rest counts as one "
+        "token, the anchor is at most the whole divergence. These terms look at the untouched model's own texts only, "
+        "never at a test.",
         cautions="It equalises what StereoSet scores, on StereoSet's kind of sentences: look at other data for what it "
         "is worth. Some stereotypes' words are commoner than those of their opposites; equal likelihood evens that "
         "out too. The effect may be larger on the targets that were trained on. English, and the "
@@ -42,21 +43,22 @@ class KlaadBalanced(Klaad):
         needs=Klaad.card.needs,
     )
     strength: ClassVar[str] = "balance"
-    grid: ClassVar[tuple[float, ...]] = (3.0, 10.0, 20.0)
+    grid: ClassVar[tuple[float, ...]] = (10.0, 30.0, 60.0)
 
     balance: Annotated[
         float, Field(ge=0, description="Weight of the difference of the twins' log-probabilities; 0 = without.")
-    ] = 10.0
+    ] = 30.0
     per: Annotated[
         Literal["token", "text"],
         Field(description="Log-probabilities are means over tokens, as StereoSet scores, or sums over the text."),
     ] = "token"
     anchor: Annotated[
         float, Field(ge=0, description="Weight of the divergence from the untouched model; 0 = without.")
-    ] = 1.0
+    ] = 5.0
     coherence: Annotated[
         float, Field(ge=0, description="Weight of the lead that a twin has over the unrelated text; 0 = without.")
-    ] = 5.0
+    ] = 0.0
+    epochs: Annotated[float, Field(gt=0, description="Passes over the texts.")] = 2.0
     lead: Annotated[float, Field(ge=0, description="The lead beyond which there is nothing to win, nats a token.")] = (
         0.5
     )
