@@ -16,6 +16,7 @@ from evenhand.measure._diff import table_of
 from evenhand.metrics._effect import effect, mean_change
 from evenhand.metrics._estimate import complete_items, kept, sample_of
 from evenhand.metrics._metric import Metric
+from evenhand.prove import _arms
 
 DRAWS = 2000
 Rows = Mapping[str, Sequence[ItemRow]]
@@ -24,8 +25,7 @@ Rows = Mapping[str, Sequence[ItemRow]]
 def rows_in(folder: Path) -> Rows:
     """Scored items of a run, by benchmark, in the order of their ids."""
     found: defaultdict[str, list[ItemRow]] = defaultdict(list)
-    for line in (folder / "items.jsonl").read_text("utf-8").splitlines():
-        row = ItemRow.model_validate_json(line)
+    for row in _arms.rows_in(folder):
         if row.status == Status.SCORED:
             found[row.benchmark].append(row)
     return {name: sorted(rows, key=lambda row: row.id) for name, rows in found.items()}

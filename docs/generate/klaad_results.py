@@ -47,13 +47,13 @@ def variants(_: str) -> str:
 
 
 def beyond(_: str) -> str:
-    """How the variants differ from sham and control."""
+    """How much nearer to the ideal than sham and control."""
     found = row("summary")
     if found is None:
         return NOTHING
     lines = [
         [
-            f"{text(variant)} less {text(other)}",
+            f"{text(variant)} beyond {text(other)}",
             *(ranged(one, digits) for one, (*_, digits) in zip(of, COLUMNS, strict=True)),
         ]
         for variant, held in of_variants(found).items()

@@ -93,7 +93,9 @@ def test_a_change_is_that_of_the_mean_over_seeds(stored: Any) -> None:
     assert icat["seeds"] == pytest.approx([0.875 * 75, 0.875 * 75])
     beyond = stored["klaad_balanced"]["beyond"]
     assert list(beyond) == ["klaad_balanced, sham", "cross_entropy"]
-    assert beyond["cross_entropy"][0]["value"] == pytest.approx(-12.5)
+    assert beyond["cross_entropy"][0]["value"] == pytest.approx(0.0)  # both seeds are as far from 50 as the control
+    assert beyond["cross_entropy"][1]["value"] == pytest.approx(0.0)
+    assert beyond["cross_entropy"][4]["value"] > 0
 
 
 def test_the_page_says_what_is_met_and_what_is_missed(stored: Any) -> None:
@@ -107,7 +109,7 @@ def test_the_page_says_what_is_met_and_what_is_missed(stored: Any) -> None:
     table = klaad_results.variants("")
     assert "| untouched model |" in table
     assert "| klaad_balanced | 2 | 50.0<br>\N{MINUS SIGN}12.5" in table
-    assert "| klaad_balanced less klaad_balanced, sham | \N{MINUS SIGN}12.5" in klaad_results.beyond("")
+    assert "| klaad_balanced beyond klaad_balanced, sham | +0.0" in klaad_results.beyond("")
     assert "| CrowS-Pairs: age |" in klaad_results.categories("")
     assert "| one | 58.0 | 70 |" in klaad_results.choices("")
 
@@ -115,7 +117,7 @@ def test_the_page_says_what_is_met_and_what_is_missed(stored: Any) -> None:
 def test_nothing_stored_is_said(script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import klaad_results
 
-    assert klaad_results.STORED == script.PUBLISHED
+    assert klaad_results.STORED == script.ledger.PUBLISHED / "klaad.json"
     monkeypatch.setattr(klaad_results, "STORED", tmp_path / "none.json")
     made = (klaad_results.targets, klaad_results.variants, klaad_results.beyond, klaad_results.categories)
     for one in (*made, klaad_results.all_terms, klaad_results.choices):

@@ -60,6 +60,7 @@ def entries() -> list[dict[str, Any]]:
         "curves": {"before": curve},
         "heads": {"nasa_balanced, seed 0": {"tried": [[3, 1], [4, 2]], "kept": [[4, 2]]}},
         "proof": proof,
+        "items": {"yes_no": 2002, "arc": 200, "mmlu": 100},
         "base": {"strategyqa": 0.47, "boolq": 0.66},
     }
     fitted = {"row": "nasa_balanced, seed 0", "seconds_fit": 93.4, "notes": ["a", "Monitor after: 9.3 seconds"]}
@@ -104,6 +105,18 @@ def test_targets_are_judged_by_the_numbers(file: Path) -> None:
     assert "Not measured yet: nasa, seed 0, random heads, seed 0, nasa_balanced, seed 1" in page
 
 
+def test_ability_is_judged_by_the_larger_samples_where_there_are_any(file: Path) -> None:
+    import nasa_results
+
+    lost = [number(name, 25.0, 23.0) for name in nasa_results.ABILITY]
+    larger = {"row": "ability", "numbers": lost, "items": {"arc": 1165, "mmlu": 1000}}
+    file.write_text(json.dumps([*entries(), larger]), "utf-8")
+    page = nasa_results.targets("")
+    judged = [cells for name, cells in rows(page).items() if name not in ("target", "---")]
+    assert "**missed**" in judged[4][0]
+    assert "for `nasa_balanced` 1,165 and 1,000" in page
+
+
 def test_tables_show_seeds_orders_bins_and_heads(file: Path) -> None:
     import nasa_results
 
@@ -136,9 +149,11 @@ def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.Monke
     loaded = script(monkeypatch)
     outcome = next(one for one in trials.trial().outcomes if one.role == "primary")
     assert {*loaded.number(outcome), "each"} == set(number("a.b", 0.0, 0.0))
-    assert nasa_results.STORED == loaded.PUBLISHED
+    assert nasa_results.STORED == loaded.ledger.PUBLISHED / "nasa.json"
     assert list(loaded.arms()) == list(nasa_results.GROUPS)
     assert set(nasa_results.ROWS) < set(loaded.ROWS)
-    assert {row for group in loaded.arms().values() for row in group} | {"before", "together"} == set(loaded.ROWS)
+    assert {row for group in loaded.arms().values() for row in group} | {"before", "ability", "together"} == set(
+        loaded.ROWS
+    )
     measured = {f"{one.name}.{metric}" for one in loaded.battery() for metric in one.metrics}
     assert set(nasa_results.SHOWN) <= measured

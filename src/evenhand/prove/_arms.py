@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,10 +91,15 @@ def run(model: Model, name: str, patch: Patch | None, tests: Tests, settings: Se
         if handle is not None:
             handle.remove()
     rows: dict[str, dict[str, ItemRow]] = {one.name: {} for one in tests.benchmarks}
-    for line in (folder / "items.jsonl").read_text("utf-8").splitlines():
-        row = ItemRow.model_validate_json(line)
+    for row in rows_in(folder):
         rows[row.benchmark][row.id] = row
     return Measured(record, rows)
+
+
+def rows_in(folder: Path) -> Iterator[ItemRow]:
+    """The items of a finished run. Only a newline ends a line: texts hold other separators, such as U+2028."""
+    lines = (folder / "items.jsonl").read_text("utf-8").split("\n")
+    return (ItemRow.model_validate_json(line) for line in lines if line)
 
 
 def arm(candidate: Candidate, measured: Measured, model: Model) -> Arm:
