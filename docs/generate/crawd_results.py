@@ -14,6 +14,7 @@ from evenhand.report import numbers
 NAME = "crawd"
 COLUMNS = (
     ("gas.gas", "GAS", 1),
+    ("gas.gas_word_share", "GAS, share of words", 2),
     ("gas.gld", "GLD", 3),
     ("gas.perplexity_listed", "perplexity, listed words", 2),
     ("gas.perplexity_unlisted", "perplexity, other words", 2),
@@ -108,6 +109,7 @@ def targets(_: str) -> str:
     for name in ("crawd", OURS):
         if name in groups:
             place, verdict = _place(groups[name]["curve"])
+            verdict = "met" if verdict == "below" else "**missed**"
             lines.append((f"`{name}` below the word list's curve", place, verdict))
     timed = row("step")
     if timed is not None:
@@ -140,11 +142,12 @@ def _place(of: Entry) -> tuple[str, str]:
     """Perplexity on listed words over that of the curve, and in words on which side."""
     if of["value"] is None:
         return "no point of the curve has this GAS", "not comparable"
+    if of["low"] is None or of["high"] is None:
+        return f"{_signed(100 * (exp(of['value']) - 1), 1)} %", "undecided"
     ends = [100 * (exp(of[key]) - 1) for key in ("value", "low", "high")]
     shown = [f"{_signed(end, 1)} %" for end in ends]
     verdict = "below" if of["high"] < 0 else "above" if of["low"] > 0 else "undecided"
-    outside = f"; {100 * of['outside']:.0f} % of the resamples lie outside" if of["outside"] >= 0.01 else ""
-    return f"{shown[0]} ({shown[1]} to {shown[2]}{outside})", verdict
+    return f"{shown[0]} ({shown[1]} to {shown[2]})", verdict
 
 
 def _cell(one: Entry, digits: int) -> str:

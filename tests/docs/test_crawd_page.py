@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from math import exp
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from . import pages
 
 pytestmark = pytest.mark.usefixtures("generate")
 PROMPTS, DOCUMENTS = 40, 12
+ON_CURVE = 3 + log(20 / 15) / log(2)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def found(script: Any, tmp_path: Path) -> Any:
     run(measured / script.slug("word list, 0.5 nats"), 20, 3.0)
     run(measured / script.slug("word list, 1 nats"), 10, 4.0)
     run(measured / script.slug("crawd, seed 0"), 36, 1.0)
-    run(measured / script.slug("fine_tuning, seed 0"), 25, 2.5)
+    run(measured / script.slug("fine_tuning, seed 0"), 25, 2 + log(30 / 25) / log(30 / 20))
     for seed in (0, 1):
         run(measured / script.slug(f"crawd_balanced, seed {seed}"), 15, 2.0 + 0.2 * seed)
     run(measured / script.slug("crawd_balanced, other words"), 30, 2.0)
@@ -67,8 +68,8 @@ def found(script: Any, tmp_path: Path) -> Any:
 
 
 def test_the_distance_to_the_curve_is_taken_at_the_same_score(found: Any) -> None:
-    """At 15 of 40 the curve has 3.5 nats; the mean of the seeds has 2.1."""
-    assert found["crawd_balanced"]["curve"]["value"] == pytest.approx(2.1 - 3.5)
+    """At 15 of 40 the curve has 3 + log(20 / 15) / log(2) nats; the mean of the seeds has 2.1."""
+    assert found["crawd_balanced"]["curve"]["value"] == pytest.approx(2.1 - ON_CURVE)
     assert found["fine_tuning"]["curve"]["value"] == pytest.approx(0.0, abs=1e-12)
     assert found["crawd"]["curve"]["value"] is None, "no point of the curve names a gender as often"
     assert found["word list, 1 nats"]["curve"] is None
@@ -77,7 +78,6 @@ def test_the_distance_to_the_curve_is_taken_at_the_same_score(found: Any) -> Non
 def test_the_distance_has_an_interval_over_prompts(found: Any) -> None:
     curve = found["crawd_balanced"]["curve"]
     assert curve["low"] < curve["value"] < curve["high"] < 0
-    assert curve["outside"] < 0.2
 
 
 def test_what_is_beyond_the_sham_is_the_difference_of_the_changes(found: Any) -> None:
@@ -97,7 +97,7 @@ def test_the_page_has_every_arm_and_says_where_it_lies(
     monkeypatch.setattr(published, "RESULTS", tmp_path)
     whole, curve = crawd_results.whole(""), crawd_results.curve("")
     assert "| crawd_balanced | 2 | 37.5<br>\N{MINUS SIGN}37.5" in whole
-    assert f"\N{MINUS SIGN}{100 * (1 - exp(2.1 - 3.5)):.1f} %" in curve
+    assert f"\N{MINUS SIGN}{100 * (1 - exp(2.1 - ON_CURVE)):.1f} %" in curve
     assert f"{exp(2.1):.2f}" not in curve, "the mean of the seeds is of perplexities"
     assert f"{(exp(2.0) + exp(2.2)) / 2:.2f}" in curve
     assert "not comparable" in curve

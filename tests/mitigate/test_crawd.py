@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from evenhand import fit
 from evenhand.core.edits import BranchEdit, Dense, WeightEdit
 from evenhand.core.errors import DataError, UnknownName, UsageError
-from evenhand.core.items import Item, Origin
 from evenhand.core.record import Curve, Map
 from evenhand.core.requests import Complete, Completion
 from evenhand.mitigate import _crawd_reference as references
 from evenhand.mitigate._crawd_block import Block, Decay, Sizes
 from evenhand.mitigate._crawd_learn import keyed, reference_of
+from evenhand.mitigate._mitigation import Sham
 from evenhand.mitigate._train import Batch, next_token_loss
 from evenhand.mitigate._trainer import _collated, encoded
 from evenhand.mitigate.crawd import Crawd
@@ -295,11 +295,11 @@ def test_what_cannot_be_a_reference_is_refused() -> None:
         fit(model, Crawd(heads=5), items)
 
 
-def test_a_stand_in_is_as_frequent_and_names_nobody() -> None:
-    counts = {"it": 40, "she": 41, "he": 39, "is": 38, "mat": 5, "oak": 5, "Asian": 5, "man": 40, "big": 1}
+def test_a_stand_in_is_as_frequent_as_long_and_names_nobody() -> None:
+    counts = {"it": 40, "she": 41, "he": 39, "is": 38, "mat": 5, "oak": 5, "Asian": 5, "man": 40, "big": 1, "Kim": 38}
     texts = [f"{word} " * times for word, times in counts.items()]
     found = Counter(references.stand_ins(("he", "Asian"), texts, np.random.default_rng(n))[0] for n in range(8))
-    assert set(found) <= {"it", "is", "mat", "oak", "big"}
+    assert set(found) <= {"it", "is"}, "two letters, as no tokenizer was given; Kim has a capital only"
     many = [f"{word} " * 40 for word in ("it", "is", "in", "on", "at", "of", "to", "by")] + [
         f"w{'xyz'[n]} " for n in range(3)
     ]
@@ -312,26 +312,47 @@ def test_a_stand_in_is_as_frequent_and_names_nobody() -> None:
         references.stand_ins(("he", "she"), ["he and she"], np.random.default_rng(0))
 
 
+def test_stand_ins_are_as_many_tokens_in_all() -> None:
+    model = gendered.model()
+    size = references.size_in(model)
+    texts = [*(one.texts["text"] for one in gendered.snippets()), "it was a bike and they were green"]
+    for words in (("he", "she"), ("dog", "saw", "mat")):
+        for seed in range(4):
+            others = references.stand_ins(words, texts, np.random.default_rng(seed), size)
+            places = [" " * bool(n) for n in range(len(words))]
+            assert [size(p + a) for p, a in zip(places, others, strict=True)] == [
+                size(p + b) for p, b in zip(places, words, strict=True)
+            ]
+            assert len(set(others) - set(words)) == len(words)
+
+
 def test_shams_lack_the_words_or_the_decay_and_nothing_else() -> None:
     items = gendered.snippets()
     method = Crawd(**QUICK, reference=("gender",))
     others, without = method.shams(items, {}, gendered.rng())
-    assert isinstance(others.method, Crawd)
-    assert len(others.method.words) == 2
-    assert not {"he", "she"} & set(others.method.words)
-    assert others.method.model_copy(update={"reference": ("gender",), "words": ()}) == method
+    assert others.method == method.model_copy(update={"without": "words"})
     assert without.method == method.model_copy(update={"factor": 1.0})
     model = gendered.model()
-    patches = [fit(model, one, items) for one in (method, others.method, without.method)]
+    patches = [fit(model, one.method if isinstance(one, Sham) else one, items) for one in (method, others, without)]
     assert len({patch.fingerprint for patch in patches}) == 3
+    assert "he she" not in patches[1].provenance.notes[0]
+    keys = [patch.tensors["reference.keys"].tolist() for patch in patches]
+    assert abs(len(keys[1]) - len(keys[0])) <= 1, "these texts have no other word of three tokens"
+    assert keys[0] == keys[2] != keys[1]
     sizes = {sum(t.numel() for name, t in patch.tensors.items() if "reference" not in name) for patch in patches}
     assert len(sizes) == 1
 
 
-def test_any_text_will_do() -> None:
-    text = "The house is big and bad. The cats ran on the mat. No dog was walking in a small house."
-    items = [Item("t", "t", Origin("file", "own.txt", 1), (), texts={"text": text})]
-    with pytest.raises(DataError, match="names a gender"):
-        fit(gendered.model(), Crawd(**QUICK), items)
-    patch = fit(gendered.model(), Crawd(**QUICK, gendered=False), items)
-    assert any("on 3 examples" in note for note in patch.provenance.notes)
+def test_a_rival_is_trained_as_the_method_is_and_on_the_same_texts() -> None:
+    from evenhand.mitigate.cda import Cda
+    from evenhand.mitigate.klaad_balanced import KlaadBalanced
+    from evenhand.prove._trial import rival_of
+
+    plain: Any = rival_of(Crawd(lr=1e-3, epochs=3.0, sentences=7, gendered=True), "fine_tuning")
+    assert (plain.lr, plain.epochs, plain.sentences, plain.gendered) == (1e-3, 3.0, 7, True)
+    twice: Any = rival_of(Cda(epochs=2.0, sentences=9), "fine_tuning")
+    assert (twice.epochs, twice.sentences, twice.gendered) == (4.0, 9, True)
+    both: Any = rival_of(KlaadBalanced(), "cross_entropy")
+    assert both.epochs == KlaadBalanced().epochs == 2.0
+    word_list: Any = rival_of(Crawd(words=("her",)), "word_list_bias")
+    assert word_list.words == "gas"

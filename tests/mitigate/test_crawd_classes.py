@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from evenhand import fit
 from evenhand.core.edits import BranchEdit
-from evenhand.core.errors import DataError
+from evenhand.core.errors import DataError, UnsupportedSite
 from evenhand.core.items import Item, Origin
-from evenhand.core.record import Curve
+from evenhand.core.record import Curve, Map
 from evenhand.core.requests import Classify, ClassScores
 from evenhand.mitigate._crawd_learn import block_of, keyed, reference_of
 from evenhand.mitigate.crawd import Crawd
 from evenhand.model import Model, Patch
+from evenhand.model.edits.branch import branch
 
 QUICK: dict[str, Any] = {"lr": 1e-2, "batch": 32, "heads": 4, "layers": "all", "attention_dropout": 0.0}
 NAMES = ("LABEL_0", "LABEL_2")
@@ -115,3 +116,22 @@ def test_texts_without_a_class_or_with_a_class_that_it_has_not_are_refused() -> 
     wrong = [Item("x", "x", Origin("file", "x", 1), (), facts={"label": "rude"}, texts={"text": "the cat"})]
     with pytest.raises(DataError, match="LABEL_0, LABEL_1, LABEL_2, the texts have 'rude'"):
         fit(model, Crawd(**QUICK), wrong)
+
+
+def test_the_report_shows_what_the_first_token_attends_to() -> None:
+    model = classifier()
+    patch = fit(model, Crawd(**QUICK, steps=2), labelled())
+    (shown,) = (one for one in patch.provenance.findings if isinstance(one, Map))
+    (curve,) = (one for one in patch.provenance.findings if isinstance(one, Curve))
+    assert shown.row_names == ("<cls>",)
+    assert curve.y == "nats per text"
+
+
+def test_a_classifier_whose_first_token_sees_no_other_is_refused() -> None:
+    from transformers import LlamaForSequenceClassification
+
+    model = tiny.network("llama")
+    network = LlamaForSequenceClassification(model.config)
+    edit = BranchEdit(lambda hidden, _: hidden[..., :2])
+    with pytest.raises(UnsupportedSite, match="does not see the others"), branch(network, edit):
+        pass

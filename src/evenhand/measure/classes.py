@@ -84,7 +84,7 @@ class Classes(Benchmark):
         group = row.cells.get(self.group, "").strip()
         return Item(
             id=str(row.number),
-            cluster=row.cells[self.cluster] if self.cluster and row.cells.get(self.cluster) else str(row.number),
+            cluster=(row.cells[self.cluster] or f"row {row.number}") if self.cluster else str(row.number),
             origin=origin,
             requests=(Classify(text),),
             groups={"group": group} if group else {},

@@ -8,7 +8,8 @@ listed word of either group comes next, s = f + m:
     open places    P* = P_0 with the words of a group multiplied so that they sum to keep * s / 2 (even) or keep * f,
                    all others multiplied by (1 - keep * s) / (1 - s)
     other places   P* = P_0
-    loss           weight * mean over open places of KL(P* || P) + mean over the others of KL(P_0 || P)
+    loss           weight * mean over texts with open places of (mean over these of KL(P* || P))
+                   + mean over texts of (mean over the other places of KL(P_0 || P))
 
 Listed words stand for their first tokens, as in word_list_bias. The likeliest tokens and the listed ones are told
 apart, the rest counts as one.
@@ -149,6 +150,7 @@ class Balance:
         self.count = int(sum(one.sum() for one in places))
         if not self.count:
             raise DataError("crawd_balanced: no place is open: the model writes nothing after its openings.")
+        self.share = sum(bool(one.any()) for one in places) / len(places)  # the loss is a mean over all texts
         self.goals = goals_of(model, settings, groups, ids, places)
 
     def __call__(self, network: Any, batch: Batch) -> Mapping[str, Tensor]:
@@ -160,7 +162,7 @@ class Balance:
             for name in ("tokens", "logs", "open")
         )
         each, real = terms.drift(logits, tokens, logs), batch.mask[:, 1:] == 1
-        aim, anchor = terms.mean_over(each, real & is_open), terms.mean_over(each, real & ~is_open)
+        aim, anchor = terms.mean_over(each, real & is_open) / self.share, terms.mean_over(each, real & ~is_open)
         return {"loss": self.weight * aim + anchor, "aim": aim.detach(), "anchor": anchor.detach()}
 
 

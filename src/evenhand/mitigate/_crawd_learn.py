@@ -71,7 +71,7 @@ def learn(
     ids = {name: torch.tensor(getattr(reference, name), dtype=torch.long) for name in ("before", "keys", "after")}
     tensors = {**trained.tensors, "tau": block.tau.cpu().clone(), **{f"reference.{k}": v for k, v in ids.items()}}
     notes = (*_said(model, settings, words, reference, block), *trained.notes)
-    return Fitted(tensors, notes, (attention_map(model, settings, tensors), _losses(trained.steps)))
+    return Fitted(tensors, notes, (attention_map(model, settings, tensors), _losses(trained.steps, model.task)))
 
 
 def _targeted(model: Model, settings: Crawd) -> Crawd:
@@ -178,8 +178,13 @@ def _added(block: Block, reference: Reference) -> Callable[[Tensor, Tensor | Non
 
 @torch.no_grad()
 def attention_map(model: Model, settings: Crawd, tensors: Mapping[str, Tensor], prompt: str = PROMPT) -> Map:
-    """How much each token of a prompt attends to each of the reference with the patch in place, mean over the heads."""
+    """How much each token of a prompt attends to each of the reference with the patch in place, mean over the heads.
+
+    Of a classifier the first token alone: the branch reads no other.
+    """
     reference, text = reference_of(tensors), references.read(model, prompt)
+    if model.task == "classifier":
+        text = Reference((), text.ids[:1], text.ids[1:])
     with model.install(weight_edits(tensors)):
         hidden = keyed(reference_states(model.hf, text.ids), text)
         states = keyed(reference_states(model.hf, reference.ids), reference)
@@ -197,11 +202,13 @@ def attention_map(model: Model, settings: Crawd, tensors: Mapping[str, Tensor], 
     )
 
 
-def _losses(steps: Sequence[Step]) -> Curve:
+def _losses(steps: Sequence[Step], task: str) -> Curve:
     x = tuple(float(n) for n in range(1, len(steps) + 1))
     names = tuple(steps[0].terms) if steps else ()
     lines = tuple(Series(name=name, x=x, y=tuple(round(step.terms[name], 5) for step in steps)) for name in names)
-    return Curve(title="Loss in training", x="step", y="nats per token", series=lines)
+    return Curve(
+        title="Loss in training", x="step", y=f"nats per {'text' if task == 'classifier' else 'token'}", series=lines
+    )
 
 
 def _said(model: Model, settings: Crawd, words: Sequence[str], reference: Reference, block: Block) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evenhand.core.errors import DataError, UnknownName, UsageError
@@ -41,7 +42,7 @@ LONGEST = 32
 """Tokens of a reference, at most."""
 _NEAR = 8
 """A word that stands in for another is one of so many that are nearest to it by frequency."""
-_WORD = re.compile(r"[a-z]{2,}")
+_WORD = re.compile(r"\b[a-z]{2,}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +110,49 @@ def shown(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(tokenizer.decode([one])).strip() or repr(tokenizer.decode([one])) for one in ids)
 
 
-def stand_ins(words: Sequence[str], texts: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """As many other words, each about as frequent in the texts as the one it stands for; none names a group.
+def stand_ins(
+    words: Sequence[str], texts: Sequence[str], rng: np.random.Generator, tokens: Callable[[str], int] = len
+) -> tuple[str, ...]:
+    """As many other words, each as many tokens as the one it stands for and about as frequent; none names a group.
+
+    What the texts have with a capital only is left out: it may be a name. Where no word has as many tokens, those with
+    the nearest number do.
+
+    Args:
+        words: what they stand for.
+        texts: where frequencies are counted.
+        rng: the only source of chance.
+        tokens: how many tokens a piece of text is; the first word stands at the beginning of a text, the others after
+            a space.
 
     Raises:
         DataError: the texts have too few words.
     """
     uses = Counter(word for text in texts for word in _WORD.findall(text.lower()))
+    small = {word for text in texts for word in _WORD.findall(text)}
     named = {word.lower() for word in (*words, *PRESETS["full"])}
     table = gender_table()
-    left = sorted(word for word in uses if word not in named and not table.pattern.fullmatch(word))
+    left = sorted(word for word in small if word not in named and not table.pattern.fullmatch(word))
     if len(left) < len(words):
         raise DataError(f"crawd: the texts have {len(left)} words that could stand in for {len(words)}. Use more text.")
-    found = []
+    found: list[str] = []
     for word in words:
-        wanted = math.log(uses[word.lower()] + 1)
+        place = " " if found else ""
+        wanted, size = math.log(uses[word.lower()] + 1), tokens(place + word)
         tied = rng.permutation(len(left))  # many words are used once: which of them is near is chance
+        made = [one.capitalize() if word[:1].isupper() else one for one in left]
+        apart = [abs(tokens(place + one) - size) for one in made]
         order = sorted(range(len(left)), key=lambda n: (abs(math.log(uses[left[n]] + 1) - wanted), tied[n]))
-        taken = left.pop(order[int(rng.integers(min(_NEAR, len(order))))])
-        found.append(taken.capitalize() if word[:1].isupper() else taken)
+        near = [n for n in order if apart[n] == min(apart)]
+        taken = near[int(rng.integers(min(_NEAR, len(near))))]
+        left.pop(taken)
+        found.append(made[taken])
     return tuple(found)
+
+
+def size_in(model: Model) -> Callable[[str], int]:
+    """How many tokens a piece of text is for a model; each piece is looked up once."""
+    from evenhand.model.encode import Encoder
+
+    encoder = Encoder(model.tokenizer, model.hf.config)
+    return cache(lambda text: len(encoder.ids([text], special=False)[0]))

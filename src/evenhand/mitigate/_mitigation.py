@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from evenhand.core.errors import DataError
 from evenhand.core.items import Item
@@ -103,6 +103,10 @@ class Mitigation(Frozen, ABC):
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The method without its mechanism, after it was fitted: `tensors` tell its size."""
         return ()
+
+    def for_rivals(self) -> dict[str, Any]:
+        """Settings that a rival with a setting of the same name takes over, so that it differs in the method alone."""
+        return {}
 
     @property
     def reads_test(self) -> bool:

@@ -60,6 +60,10 @@ class TrainSettings(Frozen):
         Field(description="Compute in bfloat16 with float32 weights, where the processor does so natively: faster."),
     ] = False
 
+    def training(self) -> dict[str, Any]:
+        """These settings by name, for a rival that trains too."""
+        return {name: getattr(self, name) for name in TrainSettings.model_fields}
+
     @field_validator("layers", mode="before")
     @classmethod
     def _numbers(cls, value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -65,6 +65,10 @@ class Cda(TrainSettings, Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """Changes of weights."""
         return weight_edits(tensors, self.amount)
+
+    def for_rivals(self) -> dict[str, Any]:
+        """How it trains, and on how many sentences; two passes for one, as a rival has no twins."""
+        return {**self.training(), "epochs": 2 * self.epochs, "sentences": self.sentences}
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """Other nouns are swapped instead: as many words in all, each with one of similar frequency."""

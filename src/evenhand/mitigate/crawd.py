@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,8 +41,9 @@ class Crawd(TrainSettings, Mitigation):
         "the model's own, kept, and a branch of rank 64 that begins at zero (head_rank=0: of full rank), so that "
         "training begins at the model itself. Width and activation of the feed-forward part are not given: as wide as "
         "the hidden state, GELU. The paper trains four-bit weights for five passes at lr=1e-5 on 21,000 records or "
-        "more, adapters on all layers (layers=all epochs=5 lr=1e-5 dropout=0.1); the defaults here are those of "
-        "fine_tuning, so that the two differ in the block alone. A mean over sentences, each weighing the same. In a "
+        "more, cut to 32 tokens, adapters on all layers (layers=all epochs=5 lr=1e-5 dropout=0.1 length=32). Here "
+        "fine_tuning, its rival, trains on the same texts as long, so that the two differ in the block alone. A mean "
+        "over sentences, each weighing the same. In a "
         "classifier the branch reads the first token's state, and the class head that is there is kept; scope=matrix "
         "is that token's row.",
         cautions="Nothing in the loss asks for less bias: it is cross-entropy, and what comes after the weights can "
@@ -97,8 +98,12 @@ class Crawd(TrainSettings, Mitigation):
     epochs: Annotated[float, Field(gt=0, description="Passes over the texts.")] = 2.0
     sentences: Annotated[int, Field(ge=1, description="Texts to train on, at most; drawn at random.")] = 400
     gendered: Annotated[
-        bool, Field(description="Of running text, only sentences that name a gender, as fine_tuning reads them.")
-    ] = True
+        bool, Field(description="Of running text, only sentences that name a gender, as cda reads them.")
+    ] = False
+    without: Annotated[
+        Literal["", "words"],
+        Field(description="For the sham: other words of the texts, as frequent and as many tokens, as the reference."),
+    ] = ""
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `.keys`, `.after`."""
@@ -106,12 +111,15 @@ class Crawd(TrainSettings, Mitigation):
 
         words = references.words_of(self.reference, self.words)
         if model.task != "classifier":
-            return learning.learn(model, self, words, self._texts(items, rng), int(rng.integers(2**31)))
+            texts = self._texts(items, rng)
+            words = self._referred(model, words, texts, rng)
+            return learning.learn(model, self, words, texts, int(rng.integers(2**31)))
         if not _have_classes(items):
             raise DataError(f"{self.name} of a classifier is fitted on texts with a class: --fit-on classes:FILE.csv.")
         chosen = drawn(items, rng, self.sentences)
         goal = learning.class_loss(learning.class_numbers(model, [str(item.facts["label"]) for item in chosen]))
         texts = [item.texts["text"] for item in chosen]
+        words = self._referred(model, words, texts, rng)
         return learning.learn(model, self, words, texts, int(rng.integers(2**31)), goal)
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
@@ -121,13 +129,21 @@ class Crawd(TrainSettings, Mitigation):
         return [*weight_edits(tensors), branch_edit(model, self, tensors)]
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """Words of like frequency that name no group as the reference; and the same reference without decay."""
-        words = references.words_of(self.reference, self.words)
-        others = references.stand_ins(words, self._texts(items, rng), rng)
+        """Words that name no group, as frequent and as many tokens, as the reference; and no decay."""
         return (
-            Sham("other words", self.model_copy(update={"reference": (), "words": others}), items),
+            Sham("other words", self.model_copy(update={"without": "words"}), items),
             Sham("no decay", self.model_copy(update={"factor": 1.0}), items),
         )
+
+    def for_rivals(self) -> dict[str, Any]:
+        """How it trains, and on which texts."""
+        return {**self.training(), "sentences": self.sentences, "gendered": self.gendered}
+
+    def _referred(
+        self, model: Model, words: tuple[str, ...], texts: Sequence[str], rng: np.random.Generator
+    ) -> tuple[str, ...]:
+        """The words of the reference, or for the sham what stands in for them."""
+        return references.stand_ins(words, texts, rng, references.size_in(model)) if self.without else words
 
     def _texts(self, items: Sequence[Item], rng: np.random.Generator) -> list[str]:
         """What it is trained on; of texts with a class, all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -31,11 +31,11 @@ class CrawdBalanced(Crawd):
         "has not named a group yet.",
         source="A variant of ours of CrAWD (Haque, Fu, Xu, Yuan, Niu, Findings of EMNLP 2025, "
         "https://aclanthology.org/2025.findings-emnlp.854).",
-        formula="the block of crawd; minimise weight * mean over open places of KL(P* || P) + mean over all other "
-        "places of KL(P_0 || P); P_0 = the untouched model; P* = P_0 with the listed words of each of two groups "
-        "brought to keep * s / 2 together (even) or to keep times what they had, s = what both had, all else scaled "
-        "up; open = in what the model writes after an opening about a person with an occupation, up to the first "
-        "listed word",
+        formula="the block of crawd; minimise weight * mean over texts with open places of (mean over these of "
+        "KL(P* || P)) + mean over texts of (mean over all other places of KL(P_0 || P)); P_0 = the untouched model; P* "
+        "= P_0 with the listed words of each of two groups brought to keep * s / 2 together (even) or to keep times "
+        "what they had, s = what both had, all else scaled up; open = in what the model writes after an opening about "
+        "a person with an occupation, up to the first listed word",
         differs="From CrAWD: the loss. Cross-entropy asks for nothing about groups; this asks for it at places where "
         "nothing tells the group, and holds everything else to the untouched model, so that a group that was named "
         "stays named. It learns nothing of the text, which cannot therefore improve its perplexity either. Openings "
@@ -81,7 +81,7 @@ class CrawdBalanced(Crawd):
         found = lexicon.read(self.listed) if self.listed.endswith(".json") else lexicon.get(self.listed)
         named: Mapping[str, Sequence[str]] = found.groups
         if self.without == "words":
-            words, named = _others(words, named, texts, rng)
+            words, named = _others(words, named, texts, rng, references.size_in(model))
         openings = balance.openings()
         own = balance.written(model, openings, self.samples, self.new_tokens, rng)
         heads = [*(openings * (self.samples + 1)), *([""] * len(texts))]
@@ -100,12 +100,16 @@ class CrawdBalanced(Crawd):
 
 
 def _others(
-    words: Sequence[str], groups: Mapping[str, Sequence[str]], texts: Sequence[str], rng: np.random.Generator
+    words: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    texts: Sequence[str],
+    rng: np.random.Generator,
+    tokens: Callable[[str], int],
 ) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Stand-ins for the reference, and for those listed words that the texts have, in the same groups."""
     present = {word for text in texts for word in re.findall(r"\w+", text.lower())}
     kept = {name: tuple(word for word in some if word in present) for name, some in groups.items()}
     wanted = tuple(dict.fromkeys([*words, *(word for some in kept.values() for word in some)]))
-    other = dict(zip(wanted, references.stand_ins(wanted, texts, rng), strict=True))
+    other = dict(zip(wanted, references.stand_ins(wanted, texts, rng, tokens), strict=True))
     named = {name: tuple(other[word] for word in some) for name, some in kept.items()}
     return tuple(other[word] for word in words), named

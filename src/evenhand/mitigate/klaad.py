@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -128,6 +128,10 @@ class Klaad(TrainSettings, Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """Changes of weights."""
         return weight_edits(tensors, self.amount)
+
+    def for_rivals(self) -> dict[str, Any]:
+        """How it trains, and on how many items."""
+        return {**self.training(), "limit": self.limit}
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The same sentences in pairs drawn across targets, stereotypes with stereotypes and opposites with opposites.

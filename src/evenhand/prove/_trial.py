@@ -101,14 +101,15 @@ def trial(
         if grid:
             method, points, notes = choose(model, method, work, tests, settings, folder)
         candidates = _candidates(work, method, seeds, shams)
-        candidates += [work.fitted(f"rival: {name}", "rival", configured_control(name), seed, "") for name in named]
+        candidates += [work.fitted(f"rival: {name}", "rival", rival_of(method, name), seed, "") for name in named]
         notes += tuple(work.notes)
         return compared(model, candidates, tests, settings, folder, keep=out is not None, grid=points, notes=notes)
 
 
-def configured_control(name: str) -> Mitigation:
-    """A control, or another mitigation, with its default settings."""
-    made: Mitigation = registry.get(registry.kind_of(name), name)()
+def rival_of(method: Mitigation, name: str) -> Mitigation:
+    """A control, or another mitigation, trained as the method is where it trains too; otherwise by default."""
+    cls = registry.get(registry.kind_of(name), name)
+    made: Mitigation = cls(**{key: one for key, one in method.for_rivals().items() if key in cls.model_fields})
     return made
 
 

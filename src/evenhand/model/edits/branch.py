@@ -21,6 +21,11 @@ Added = Callable[[Tensor], Tensor]
 def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
     """Add `edit.fn(hidden, reference)` to what the vocabulary head gives, or to a classifier's logits."""
     head, body = _parts(hf)
+    if head is None and not _reads_ahead(hf, body):
+        raise UnsupportedSite(
+            f"{type(hf).__name__} is a classifier whose first token does not see the others, so a branch on its state "
+            "would say the same of every text. Use a classifier on an encoder."
+        )
     reference = reference_states(hf, edit.reference) if edit.reference else None
     with ExitStack() as undo:
         if head is not None:
@@ -46,6 +51,16 @@ def _parts(hf: PreTrainedModel) -> tuple[nn.Module | None, nn.Module]:
     return head, body
 
 
+def _reads_ahead(hf: PreTrainedModel, body: nn.Module) -> bool:
+    """Whether the first token's state depends on later tokens."""
+    from evenhand.model.packed import input_device
+
+    ids = torch.tensor([[5, 6, 7], [5, 7, 6]], device=input_device(hf)) % hf.config.vocab_size
+    with torch.inference_mode():
+        first, second = body(input_ids=ids)[0][:, 0]
+    return not torch.equal(first, second)
+
+
 def _beside_words(head: nn.Module, added: Added) -> Any:
     def add(_: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor:
         return output.add_(added(arguments[0]))  # a sum of its own would cost a copy of all logits
@@ -54,7 +69,7 @@ def _beside_words(head: nn.Module, added: Added) -> Any:
 
 
 def _beside_classes(hf: PreTrainedModel, body: nn.Module, added: Added) -> tuple[Any, Any]:
-    """On the state of the first token, which classifiers on encoders read."""
+    """On the state of the first token, which classifiers on encoders read; padding is on the right."""
     seen: list[Tensor] = []
 
     def note(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
