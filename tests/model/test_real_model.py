@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from tests.fixtures.items import items_for
 
+from evenhand import fit
 from evenhand.core.errors import DamagedModel, MissingFile
-from evenhand.core.requests import Choose, Compare, Complete, NextToken, Request, Scores, WordScores
+from evenhand.core.requests import Choose, Compare, Complete, Completion, NextToken, Request, Scores, WordScores
+from evenhand.core.segments import segmented
 from evenhand.data import source
+from evenhand.mitigate.pine import Pine
 from evenhand.model import Model
 from evenhand.model.identity import weights_hash
 
@@ -74,6 +80,27 @@ def test_continuations_do_not_depend_on_the_batch(model: Model) -> None:
 def test_the_fingerprint_is_that_of_the_weights_in_memory_and_of_a_second_load(model: Model) -> None:
     assert model.identity.weights == weights_hash(model.hf)
     assert model.identity == Model.load("smollm2", device="cpu").identity
+
+
+def test_with_pine_the_order_of_four_options_changes_nothing(model: Model) -> None:
+    """All 24 orders, scored, and six of them continued: scores within 1e-4 nats, where orders move them by more."""
+    options = (" an apple\n", " a shoe\n", " the old river\n", " a very small coin\n")
+    orders = [segmented("Which of these is a fruit?\n", order, "Answer:") for order in itertools.permutations(options)]
+    asked = [Choose(prompt, tuple(option.rstrip() for option in options)) for prompt in orders]
+
+    def spread() -> float:
+        """The largest change of a score over the orders (nats)."""
+        found = [[score.total for score in one.scores] for one in model.answer(asked) if isinstance(one, Scores)]
+        return float(np.ptp(found, axis=0).max())
+
+    patch = fit(model, Pine(sample=2), items_for(Pine.fit_on, ()))
+    plain = spread()
+    with model.install(patch):
+        moved = spread()
+        texts = {one.text for one in model.answer([Complete(p, 3) for p in orders[::4]]) if isinstance(one, Completion)}
+    assert moved <= 1e-4
+    assert plain > 0.1
+    assert len(texts) == 1
 
 
 @pytest.fixture(scope="module")
