@@ -6,7 +6,8 @@ Rows `choose: ...` try settings of the balanced variant on the fold 'choose'. Th
 variant and seed: on StereoSet's intrasentence items of the fold 'fit' (31 target terms), measured on its fold 'test'
 (23 target terms), on a sample of CrowS-Pairs, on GAP's text of the fold 'test', and by how differently the last layer
 attends in twins of the fold 'test'. `summary` puts the seeds of each variant together: changes of the mean over seeds,
-paired by item, with intervals over target terms. `final` measures StereoSet's fold 'final' (8 target terms), once, with
+paired by item, with intervals over target terms. `crows_pairs` measures all its pairs, where the other rows take a
+sample, for the variants of several seeds and their shams. `final` measures StereoSet's fold 'final' (8 target terms), once, with
 whatever is fitted, and gives the same for the 31 target terms of both folds. All in bfloat16. `--publish` writes what
 the documentation shows to docs/results/klaad.json.
 
@@ -74,6 +75,7 @@ ROWS = [
     *(f"{variant}, seed 0" for variant in VARIANTS),
     *(f"{variant}, seed {seed}" for seed in (1, 2) for variant in SEVERAL),
     "summary",
+    "crows_pairs",
     "final",
 ]
 STEREOSET = configured("stereoset", {"task": "intrasentence"})
@@ -92,6 +94,8 @@ def measure(row: str, folder: Path) -> ledger.Json:
     model = loaded()
     if row == "final":
         return final(model, folder)
+    if row == "crows_pairs":
+        return crows_pairs(model, folder)
     variant, _, seed = row.rpartition(", seed ")
     if row in TRIED:
         return tried(model, row, folder)
@@ -154,12 +158,14 @@ def fit(model: Model, method: Mitigation, seed: int, folder: Path, *, sham: bool
     return patch
 
 
-def measured(model: Model, patch: Patch | None, out: Path, folds: Any, battery: Any = BATTERY) -> Any:
+def measured(
+    model: Model, patch: Patch | None, out: Path, folds: Any, battery: Any = BATTERY, limit: Any = LIMITS
+) -> Any:
     """The record, from the folder if it is there."""
     ledger.note(f"{out.name}: measuring")
     handle = model.install(patch) if patch is not None else None
     try:
-        return eh.measure(model, battery, limit=LIMITS, fold=folds, draws=DRAWS, out=out, resume=True)
+        return eh.measure(model, battery, limit=limit, fold=folds, draws=DRAWS, out=out, resume=True)
     finally:
         if handle is not None:
             handle.remove()
@@ -200,26 +206,46 @@ def summary(folder: Path) -> ledger.Json:
     return found
 
 
+def crows_pairs(model: Model, folder: Path) -> ledger.Json:
+    """All pairs of CrowS-Pairs, whole and by category."""
+    out, battery = folder / "crows_pairs", (configured("crows_pairs", {}),)
+    measured(model, None, out / "before", {}, battery, None)
+    before = rows_in(out / "before")
+    found: ledger.Json = {}
+    for variant, known in tested(folder).items():
+        for place in known:
+            patch = fitted(model, variant, int(place.name[-1]), folder)
+            measured(model, patch, out / place.name, {}, battery, None)
+        seeds = [rows_in(out / place.name) for place in known]
+        slices = [None, *values_of(before, "crows_pairs", "category")]
+        found[variant] = {"seeds": len(known), "numbers": [change(before, seeds, NUMBERS[3], by) for by in slices]}
+    return found
+
+
+def tested(folder: Path) -> dict[str, list[Path]]:
+    """The variants of several seeds and their shams, with their finished runs."""
+    known = {name: folders(folder, name) for name in VARIANTS if name.removesuffix(SHAM) in SEVERAL}
+    return {name: places for name, places in known.items() if places}
+
+
 def final(model: Model, folder: Path) -> ledger.Json:
     """StereoSet's fold 'final', and 'test' and 'final' together, for the variants of several seeds and their shams."""
     out = folder / "final"
     folds = {"stereoset": "final"}
     measured(model, None, out / "before", folds, (STEREOSET,))
     found: ledger.Json = {}
-    for variant in VARIANTS:
-        known = folders(folder, variant) if variant.removesuffix(SHAM) in SEVERAL else []
+    before, more = rows_in(folder / "before"), rows_in(out / "before")
+    for variant, known in tested(folder).items():
         for place in known:
             patch = fitted(model, variant, int(place.name[-1]), folder)
             measured(model, patch, out / place.name, folds, (STEREOSET,))
         alone = [rows_in(out / place.name) for place in known]
-        both = [joined(rows_in(place), more) for place, more in zip(known, alone, strict=True)]
-        if known:
-            before, more = rows_in(folder / "before"), rows_in(out / "before")
-            found[variant] = {
-                "seeds": len(known),
-                "final": [change(more, alone, number) for number in NUMBERS[:3]],
-                "test and final": [change(joined(before, more), both, number) for number in NUMBERS[:3]],
-            }
+        both = [joined(rows_in(place), other) for place, other in zip(known, alone, strict=True)]
+        found[variant] = {
+            "seeds": len(known),
+            "final": [change(more, alone, number) for number in NUMBERS[:3]],
+            "test and final": [change(joined(before, more), both, number) for number in NUMBERS[:3]],
+        }
     return found
 
 
@@ -258,7 +284,7 @@ def cells(entry: ledger.Json) -> dict[str, str]:
 def settings(row: str, folder: Path) -> ledger.Json:
     """What decides a row's numbers."""
     facts: ledger.Json = {"limits": LIMITS, "dtype": DTYPE, "pairs": PAIRS}
-    if row in ("summary", "final"):
+    if row in ("summary", "crows_pairs", "final"):
         return facts | {"runs": [place.name for variant in VARIANTS for place in folders(folder, variant)]}
     name = "klaad_balanced" if row in TRIED else VARIANTS[row.rpartition(", seed ")[0]][0]
     given = TRIED[row] if row in TRIED else VARIANTS[row.rpartition(", seed ")[0]][1]

@@ -72,10 +72,12 @@ def categories(_: str) -> str:
         for name, of in of_variants(found).items()
         if name in ("klaad", "cross_entropy", "cross_entropy, two passes", OURS)
     }
-    slices = [(one["name"], one["by"]) for one in next(iter(kept.values()))["numbers"] if one["by"]]
+    every = row("crows_pairs") or {}
+    held_of = {name: [*every.get(name, {"numbers": []})["numbers"], *of["numbers"]] for name, of in kept.items()}
+    slices = {(one["name"], *one["by"].values()): one["by"] for one in next(iter(held_of.values())) if one["by"]}
     lines = []
-    for name, by in slices:
-        held = [next(n for n in of["numbers"] if n["name"] == name and n["by"] == by) for of in kept.values()]
+    for (name, *_), by in slices.items():
+        held = [next(n for n in of if n["name"] == name and n["by"] == by) for of in held_of.values()]
         head = "SS" if name.endswith(".ss") else "CrowS-Pairs"
         (category,) = by.values()
         lines.append([f"{head}: {text(category)}", f"{held[0]['before']:.1f}", *(cell(one, 1) for one in held)])
@@ -117,7 +119,12 @@ def targets(_: str) -> str:
         return NOTHING
     of = found[OURS]
     ss, lms, icat, crows, perplexity = (whole(of, name) for name, *_ in COLUMNS)
-    worse = [one for one in of["numbers"] if one["by"] and one["name"].startswith("crows") and further(one)]
+    pairs = of["numbers"]
+    every = row("crows_pairs")
+    if every is not None:
+        pairs = every[OURS]["numbers"]
+        crows = whole(every[OURS], COLUMNS[3][0])
+    worse = [one for one in pairs if one["by"] and one["name"].startswith("crows") and further(one)]
     rise = 100 * (perplexity["after"] / perplexity["before"] - 1)
     lines = [
         ("SS at most 57", f"{ss['after']:.1f}", met(ss["after"] <= 57)),

@@ -114,7 +114,7 @@ def _method_facts(cls: type[Mitigation], kind: str) -> str:
         ("texts of each item", ", ".join(f"`{key}`" for key in cls.reads) or "any"),
         ("claims to better", ", ".join(f"`{number}`" for number in cls.primary) or "nothing"),
         ("also measured on", ", ".join(f"[`{name}`](../benchmarks/{name}.md)" for name in cls.test_on) or "nothing"),
-        ("must not get worse", ", ".join(f"`{text(rule)}`" for rule in cls.guards) or "nothing"),
+        ("must not get worse", ", ".join(f"`{rule}`" for rule in cls.guards) or "nothing"),
         ("rivals in its table", rivals or "none"),
         ("strength", f"`{cls.strength}`; `--grid` tries {strengths}" if cls.grid else "none to vary"),
         ("reads the test's inputs", "yes" if cls.transductive else "no"),
