@@ -6,10 +6,10 @@ Rows `choose: ...` try settings of the balanced variant on the fold 'choose'. Th
 variant and seed: on StereoSet's intrasentence items of the fold 'fit' (31 target terms), measured on its fold 'test'
 (23 target terms), on a sample of CrowS-Pairs, on GAP's text of the fold 'test', and by how differently the last layer
 attends in twins of the fold 'test'. `summary` puts the seeds of each variant together: changes of the mean over seeds,
-paired by item, with intervals over target terms. `crows_pairs` measures all its pairs, where the other rows take a
-sample, for the variants of several seeds and their shams. `final` measures StereoSet's fold 'final' (8 target terms), once, with
-whatever is fitted, and gives the same for the 31 target terms of both folds. All in bfloat16. `--publish` writes what
-the documentation shows to docs/results/klaad.json.
+paired by item, with intervals over target terms. For the variants of several seeds and their shams, `crows_pairs`
+measures all its pairs, where the other rows take a sample, and `final` measures StereoSet's fold 'final' (8 target
+terms), once, and gives the same for the 31 target terms of both folds. All in bfloat16. `--publish` writes what the
+documentation shows to docs/results/klaad.json.
 
 Everything that is done is kept and gone on with.
 """

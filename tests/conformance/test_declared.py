@@ -13,8 +13,11 @@ from tests.fixtures.untouched import untouched
 from evenhand.core import registry
 from evenhand.core.errors import DataError
 from evenhand.core.record import Card
+from evenhand.core.requests import Compare
 from evenhand.mitigate._fit import fit
+from evenhand.mitigate._mitigation import LANGUAGE
 from evenhand.model import Model
+from evenhand.prove import _tests
 
 METHODS = [registry.get(kind, name) for kind in ("mitigations", "controls") for name in registry.names(kind)]
 LOCATORS = [registry.get("locators", name) for name in registry.names("locators")]
@@ -58,6 +61,24 @@ def test_benchmarks_numbers_and_rivals_exist(method: Any) -> None:
     if method.fit_on is not None:
         assert method.fit_on.benchmark in benchmarks
         assert set(method.fit_on.settings) <= set(registry.get("benchmarks", method.fit_on.benchmark).model_fields)
+
+
+@pytest.mark.parametrize("name", registry.names("mitigations"))
+def test_a_method_that_leaves_whole_texts_alone_has_a_guard_that_can_fail(name: str) -> None:
+    """Perplexity and StereoSet score whole texts: guards on them alone would pass by construction."""
+    method = registry.get("mitigations", name)
+    model = Model.wrap(tiny.network("llama"), tiny.tokenizer(), batch_tokens=1024)
+    assert model.anatomy.layers
+    if "decoder" not in method.tasks:
+        pytest.skip("changes no decoder")
+    patch = fit(model, method(**settings(method)), items_for(method.fit_on, method.reads), seed=5)
+    texts = [Compare(("the cat sat on the mat and the dog ran.", "is the cat good?"))]
+    plain = model.answer(texts)
+    with model.install(patch):
+        alike = model.answer(texts) == plain
+    guards = _tests.tests_of(method, None, None, None, None, ()).guards
+    assert guards
+    assert not alike or {guard.rule for guard in guards} - set(LANGUAGE)
 
 
 def test_locators_read_benchmarks_that_exist_and_say_their_null() -> None:

@@ -12,15 +12,19 @@ from tests.mitigate import gendered, priors
 from evenhand import fit
 from evenhand.core.edits import BranchingEdit, ScoreEdit
 from evenhand.core.requests import Choose, Compare, Complete, Completion, NextToken, Scores
+from evenhand.core.segments import segmented
+from evenhand.measure._placed import Question, ask
 from evenhand.measure.sycophancy import HINTS
-from evenhand.mitigate._contrasting import STEEP, contrast, plausible, reversed_roles
+from evenhand.mitigate._contrasting import STEEP, contrast, moves, plausible, reversed_moves, reversed_roles
 from evenhand.mitigate._evidence import branches, without
 from evenhand.mitigate._leading import neutral_question
 from evenhand.mitigate._mitigation import Mitigation
 from evenhand.mitigate.evidence_contrast import EvidenceContrast
 from evenhand.mitigate.lqcd import Lqcd
 from evenhand.mitigate.post_hoc_calibration import PostHocCalibration
+from evenhand.mitigate.self_debias import SelfDebias
 from evenhand.model import Model
+from evenhand.model.generate import choose
 
 NEUTRAL = "Answer the following question with Yes or No.\n\nthe cat sat.\nQuestion: is the cat good?\nAnswer:"
 BARE = "Answer the following question with Yes or No.\n\nQuestion: is the cat good?\nAnswer:"
@@ -64,6 +68,68 @@ def test_the_limit_of_plausibility_by_hand() -> None:
 def test_roles_are_reversed_for_a_leading_request() -> None:
     leading, neutral = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0]])
     assert reversed_roles(contrast(1.0))(leading, (neutral,)).tolist() == [[5.0, 8.0]]
+
+
+def test_how_far_a_contrast_moves_by_hand() -> None:
+    """3 times .1; the limit is -.693, so -.5 misses it by -.193 and may come to miss it by .007, -1 by .2 more."""
+    own, other = torch.tensor([[0.0, -0.5, -1.0]], dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+    wanted = pytest.approx([0.3, 0.3 + STEEP * (0.7 - math.log(2)), 0.3 + STEEP * 0.2])
+    assert moves(1.0, 0.5)(own, (other,), 0.1)[0].tolist() == wanted  # type: ignore[union-attr]
+    assert reversed_moves(moves(1.0, 0.5))(other, (own,), 0.1)[0].tolist() == wanted  # type: ignore[index, union-attr]
+
+
+METHODS = [EvidenceContrast(), EvidenceContrast(alpha=3.0, beta=0.8), Lqcd(), SelfDebias(descriptions=("a dog",))]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: str(method.name))
+@pytest.mark.parametrize("request_", [Complete("", 1), Complete("", 1, 1.0, 1.0, 3), Complete("", 1, 0.7, 0.8, 3)])
+def test_a_clear_choice_survives_any_change_of_the_logits_that_are_combined(
+    method: Mitigation, request_: Complete
+) -> None:
+    """By less than half of what the plain forward decides; with that itself as the margin, choices change."""
+    (edit,) = method.edits({}, priors.model())
+    assert isinstance(edit, BranchingEdit)
+    assert edit.moves is not None
+    combine, close = edit.written or edit.combine, 0.02
+    generator = torch.Generator().manual_seed(0)
+    clear, changed = 0, {"moves": 0, "as far": 0}
+    for _ in range(300):
+        own, other = (torch.randn(1, 12, generator=generator) for _ in range(2))
+        margin = 2.0 * torch.as_tensor(edit.moves(own, (other,), close / 2.0)).expand(1, 12)[0]
+        for name, wide in (("moves", margin), ("as far", close)):
+            token, sure = choose(combine(own, (other,))[0].log_softmax(-1), request_, 0, wide)
+            clear += sure and name == "moves"
+            for _ in range(8 * sure):
+                noise = (torch.rand(2, 12, generator=generator).round() - 0.5) * 0.98 * close
+                moved = combine(own + noise[:1], (other + noise[1:],))[0].log_softmax(-1)
+                changed[name] += choose(moved, request_, 0, wide)[0] != token
+    assert changed["moves"] == 0
+    assert changed["as far"] > 0
+    assert clear > 30
+
+
+def test_what_is_written_does_not_depend_on_the_batch_where_a_contrast_makes_rounding_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Passes in a batch are off by less than half of what the plain forward decides, as it is assumed of them."""
+    model = priors.model()
+    requests = [
+        Complete(prompt, 8) for prompt in (NEUTRAL, NEUTRAL.replace("cat", "dog"), NEUTRAL.replace("sat", "ran"))
+    ]
+    monkeypatch.setattr("evenhand.model.generate.CLOSE", {torch.float32: 0.1})
+    generator = torch.Generator().manual_seed(0)
+    forward = type(model.hf).forward
+
+    def off(self: object, *args: object, **kwargs: object) -> object:
+        made = forward(self, *args, **kwargs)
+        if kwargs.get("use_cache") is not False:
+            made.logits = made.logits + 0.049 * (2 * torch.rand(made.logits.shape, generator=generator).round() - 1)
+        return made
+
+    with model.install(fit(model, EvidenceContrast(alpha=4.0, beta=0.01))):
+        exact = model.answer(requests)
+        monkeypatch.setattr(type(model.hf), "forward", off)
+        assert [model.answer(requests) for _ in range(4)] == [exact] * 4
 
 
 @pytest.mark.parametrize("method", [EvidenceContrast(alpha=0), PostHocCalibration(amount=0)])
@@ -191,6 +257,38 @@ def test_evidence_is_the_context_or_else_the_question() -> None:
     assert without("Question: \nAnswer:", "N/A") is None
 
 
+PLACED = Question("q", "is the cat good?", ("a dog", "a big mat"), 0, "own.csv", 1)
+
+
+def test_a_question_with_options_as_segments_keeps_them_and_its_end() -> None:
+    """position_bias without letters: only the question goes, so that every option has the same tokens as before."""
+    request = ask(PLACED, (1, 0), letters=False)
+    listed = ["- a big mat\n", "- a dog\n"]
+    for stand_in in ("", "N/A"):
+        wanted = segmented(f"Question: {stand_in}\nPossible answers:\n", listed, "Answer:")
+        assert without(request.prompt, stand_in) == wanted
+    model = priors.model()
+    plain = totals(model, request.prompt, request.options)
+    for method in (EvidenceContrast(), PostHocCalibration()):
+        with model.install(fit(model, method)):
+            assert totals(model, request.prompt, request.options) != pytest.approx(plain, abs=1e-3)
+
+
+def test_documents_as_segments_are_the_context() -> None:
+    asked = segmented("Read this.\n\n", ["the cat sat.\n\n", "a dog ran.\n"], "Question: Who?\nAnswer:")
+    assert without(asked, "") == "Read this.\n\nQuestion: Who?\nAnswer:"
+    assert without(asked, "N/A") == "Read this.\n\nN/A\nQuestion: Who?\nAnswer:"
+
+
+def test_no_blanks_are_left_at_the_end_that_the_prompt_did_not_have() -> None:
+    assert without("Question: is it?", "") == "Question:"
+    assert without("Question: is it?\n", "") == "Question:\n"
+    assert without("Question: is it? ", "") == "Question: "
+    model = priors.model()
+    with model.install(fit(model, EvidenceContrast())):
+        assert len(totals(model, "Question: is the cat good?")) == 2
+
+
 def test_every_kind_of_request_is_asked_again_without_evidence() -> None:
     find = branches("both")
     bare, na = BARE, NEUTRAL.replace("the cat sat.", "N/A")
@@ -222,6 +320,35 @@ def test_every_hint_of_the_benchmark_is_taken_out(hint: str, answer: str) -> Non
 def test_hints_in_other_words(leading: str, neutral: str) -> None:
     assert neutral_question(f"Question: {leading}\nAnswer:") == f"Question: {neutral}\nAnswer:"
     assert neutral_question(leading) == neutral
+
+
+PREMISES = (
+    "The doctor told Patrick to eat foods rich in vitamin D while his wrist heals. Which type of food should he eat?",
+    "Clearly the moon has no air. Can one hear a bell there?",
+    "I know there is milk left. Is it enough? The teacher told Tim that it is not.",
+    "Clearly the moon has no air. Say what one hears there.",
+    "We believe what we see. Is this always wise?",
+)
+
+
+@pytest.mark.parametrize("premise", PREMISES)
+def test_what_a_question_is_about_stays(premise: str) -> None:
+    assert neutral_question(f"Question: {premise}\nAnswer:") is None
+    led = neutral_question(f"Question: {premise} I think the answer is No.\nAnswer:")
+    assert led == f"Question: {premise}\nAnswer:"
+
+
+def test_a_hint_before_options_as_segments_goes_and_the_options_stay() -> None:
+    listed = ["- I think. It is no cat.\n", "- a dog\n"]
+
+    def asked(question: str) -> str:
+        return segmented(f"Question: {question}\nPossible answers:\n", listed, "Answer:")
+
+    assert neutral_question(asked("Is it good? I think it is")) == asked("Is it good?")
+    assert neutral_question(asked("Is it good? I think it is.")) == asked("Is it good?")
+    assert neutral_question(asked("Is it good? ")) is None
+    documents = segmented("", ["I think it is.\n\n", "We know it is not.\n"], "Is it? I think it is.\nAnswer:")
+    assert neutral_question(documents) == documents.replace(" I think it is.\nA", "\nA")
 
 
 def test_a_context_and_a_question_that_is_nothing_but_a_hint_are_kept() -> None:

@@ -262,6 +262,17 @@ def test_a_window_shorter_than_the_text_is_refused_in_words(family: str) -> None
         model.answer(asked()[:1])
 
 
+@pytest.mark.parametrize("family", WINDOWED)
+def test_a_long_prompt_without_segments_is_written_on_beside_one_with_segments(family: str) -> None:
+    """Only a batch of prompts with segments is held to the window."""
+    model = model_of(family, sliding_window=24)
+    long = Complete("the cat sat on the mat and the dog ran " * 4, 4)
+    short = Complete(segmented("is", (" the cat", " a dog"), " good?"), 4)
+    plain = model.answer([long])
+    with model.install([EDIT]):
+        assert model.answer([short, long]) == [*model.answer([short]), *plain]
+
+
 def test_a_model_that_is_not_understood_is_found_out_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers.models.llama import modeling_llama
 

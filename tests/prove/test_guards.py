@@ -6,7 +6,10 @@ import pytest
 
 from evenhand.core.errors import UnknownName, UsageError
 from evenhand.core.record import Change
-from evenhand.prove import _guards
+from evenhand.mitigate._mitigation import Mitigation
+from evenhand.mitigate.leace import Leace
+from evenhand.mitigate.lqcd import Lqcd
+from evenhand.prove import _guards, _tests
 
 
 def change(before: float, after: float, low: float | None, high: float | None, reason: str = "") -> Change:
@@ -74,3 +77,16 @@ def test_a_guard_on_what_is_not_measured_is_refused() -> None:
         _guards.check(guards, {"perplexity": ["perplexity"]})
     with pytest.raises(UnknownName, match="bits_per_byte"):
         _guards.check(_guards.parse(["perplexity.bits<=1"]), {"perplexity": ["bits_per_byte"]})
+
+
+def test_a_method_has_guards_of_its_own_where_they_are_measured() -> None:
+    usual = ["perplexity.perplexity<=+5%", "stereoset.lms>=-2"]
+    assert rules(Leace) == usual
+    assert rules(Lqcd) == [usual[0], "sycophancy.accuracy>=-2", "yes_no.balanced_accuracy>=-2"]
+    assert rules(Lqcd, ["sycophancy"]) == [usual[0], "sycophancy.accuracy>=-2"]
+    assert rules(Lqcd, None, ["yes_no.auc>=-1"]) == ["yes_no.auc>=-1"]
+    assert rules(Lqcd, None, []) == []
+
+
+def rules(method: type[Mitigation], test_on: list[str] | None = None, guards: list[str] | None = None) -> list[str]:
+    return [guard.rule for guard in _tests.tests_of(method, None, test_on, guards, None, ()).guards]

@@ -60,7 +60,7 @@ Guards = Annotated[
         metavar="RULES",
         help="Largest loss allowed, e.g. stereoset.lms>=-2 or perplexity.perplexity<=+5%; separated by commas; none "
         "for no guards. Exit code 3 if one fails.",
-        show_default="perplexity +5 %, and LMS -2 with StereoSet",
+        show_default="those of the method; of most, perplexity +5 %, and LMS -2 with StereoSet",
     ),
 ]
 TrialGate = Annotated[

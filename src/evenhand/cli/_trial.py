@@ -52,7 +52,7 @@ class TrialRequest:
 
 
 def rules(guards: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Guards as they are given: repeated, or separated by commas; `none` for none; None for the usual ones."""
+    """Guards as they are given: repeated, or separated by commas; `none` for none; None for the method's own."""
     if guards is None:
         return None
     found = [rule.strip() for text in guards for rule in text.split(",") if rule.strip()]

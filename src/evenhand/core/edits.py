@@ -204,11 +204,15 @@ class BranchingEdit:
         combine: logits [S, V] under the request's own prompt, and those under each other prompt, to logits [S, V].
         written: the same where the next token of a continuation is chosen; None = `combine`. For limits on what may be
             written, which would make the score of a given text meaningless.
+        moves: how far the logits that choose what is written may move, up to what all have in common, where each logit
+            that they are made of moves by at most so many nats: a number or [S, V]; None = as far. A contrast makes
+            rounding larger, and a choice is left to a batch only where that cannot change it.
     """
 
     prompts: Callable[[Request], tuple[Request, ...]]
     combine: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
     written: Callable[[Tensor, tuple[Tensor, ...]], Tensor] | None = None
+    moves: Callable[[Tensor, tuple[Tensor, ...], float], Tensor | float] | None = None
     pointwise: ClassVar[bool] = False
     mergeable: ClassVar[bool] = False
     acts_on: ClassVar[Acts] = PROMPTED

@@ -93,7 +93,7 @@ def plan(
         loaded = benchmark.load()
         part = fold.get(benchmark.name) if isinstance(fold, Mapping) else fold
         items = sample(in_fold(benchmark, loaded.items, part), wanted, seed=seed, name=benchmark.name)
-        talk = chat == "on" or (chat == "auto" and benchmark.chat and model.has_chat_template)
+        talk = in_chat(benchmark, chat, model)
         work = model.prepare([request for item in items for request in item.requests], chat=talk)
         parts.append(Part(benchmark, loaded, items, work, talk, wanted, part))
     if not parts:
@@ -105,6 +105,11 @@ def plan(
     )
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     return Run(parts, facts, digest, skipped)
+
+
+def in_chat(benchmark: Benchmark, chat: Chat, model: Model) -> bool:
+    """Whether a benchmark's prompts are put into the chat format."""
+    return chat == "on" or (chat == "auto" and benchmark.chat and model.has_chat_template)
 
 
 def configured(name: str, settings: Mapping[str, object]) -> Benchmark:

@@ -19,7 +19,7 @@ from evenhand.core.items import Item
 from evenhand.core.requests import Choose, Scores
 from evenhand.data.content import Slots, slots
 from evenhand.mitigate._labels import Kind, choice, kind, labels, moved, shares
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, FitOn, Fitted, Mitigation, Sham
 from evenhand.mitigate._neutral import neutral
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Calibration(Mitigation):
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
     primary: ClassVar[tuple[str, ...]] = ("label_prior.prior_distance", "yes_no.yes_rate_gap")
     test_on: ClassVar[tuple[str, ...]] = ()
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "yes_no.balanced_accuracy>=-2")
     rivals: ClassVar[tuple[str, ...]] = ("logit_offset",)
     each_alike: ClassVar[bool] = False
     """Whether every prompt counts alike, however much probability it leaves to the labels."""
@@ -56,7 +57,7 @@ class Calibration(Mitigation):
     ] = "log"
     chat: Annotated[
         Literal["auto", "on", "off"],
-        Field(description="Ask in the chat format; auto: where the prompt lists the labels and the model has one."),
+        Field(description="Ask in the chat format; auto: as the trial does, else where the prompt lists labels."),
     ] = "auto"
     prompts: Annotated[
         Literal["own", "landscape"],
@@ -76,16 +77,22 @@ class Calibration(Mitigation):
         import torch
 
         tensors: dict[str, Tensor] = {}
+        formats: dict[bool, None] = {}
         for key, found in sorted(self._by_kind(items).items()):
             prompts = self.asked(found, rng)
             if self.prompts == "landscape":
                 prompts = [unrelated(prompt) for prompt in prompts]
             chat = self.chat == "on" or (self.chat == "auto" and bool(key[1]) and model.has_chat_template)
+            formats[chat] = None
             answers = model.answer([Choose(prompt, key[0]) for prompt in prompts], chat=chat)
             totals = [[one.total for one in answer.scores] for answer in answers if isinstance(answer, Scores)]
             found_prior = prior(totals, labels(key[0]), each_alike=self.each_alike)
             tensors[json.dumps(key)] = torch.tensor(list(found_prior.values()), dtype=torch.float32)
-        return Fitted(tensors, tuple(_said(name, one) for name, one in tensors.items() if len(tensors) <= 8))
+        said = [_said(name, one) for name, one in tensors.items() if len(tensors) <= 8]
+        if model.has_chat_template:
+            how = [f"{'in' if chat else 'without'} the chat format" for chat in formats]
+            said.append(f"Asked {' and '.join(how)}; a prior of one format need not hold in the other.")
+        return Fitted(tensors, tuple(said))
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """One change of the scores of options, without any further request."""

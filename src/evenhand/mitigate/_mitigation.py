@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from evenhand.core.errors import DataError
 from evenhand.core.items import Item
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from evenhand.core.edits import Edit
     from evenhand.model import Model
+
+
+LANGUAGE = ("perplexity.perplexity<=+5%", "stereoset.lms>=-2")
+"""Guards of methods that change how the model reads and writes everything."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ class Mitigation(Frozen, ABC):
         grid: values of `strength` to try on the choose-fold, weakest first.
         primary: "benchmark.metric" of the numbers that it claims to better, named before anything is fitted.
         test_on: benchmarks to measure besides those of `primary` and of the guards: where else it may help or harm.
+        guards: rules on what must not get worse, unless others are named. At least one must be able to fail: a method
+            that acts after prompts alone cannot change the perplexity of a text. Those on benchmarks that a trial does
+            not measure are left out, except on perplexity, which is then measured too.
         rivals: names of controls that stand in the same table, fitted on the same items.
         no_sham: why there is no sham, where `shams` gives none; a report prints it.
     """
@@ -84,6 +91,7 @@ class Mitigation(Frozen, ABC):
     grid: ClassVar[tuple[float, ...]] = ()
     primary: ClassVar[tuple[str, ...]] = ("stereoset.ss",)
     test_on: ClassVar[tuple[str, ...]] = ("crows_pairs",)
+    guards: ClassVar[tuple[str, ...]] = LANGUAGE
     rivals: ClassVar[tuple[str, ...]] = ()
     no_sham: ClassVar[str] = ""
 
@@ -112,6 +120,10 @@ class Mitigation(Frozen, ABC):
     def reads_test(self) -> bool:
         """Whether, as it is set, it reads the unlabelled inputs of the test: a trial gives it those and says so."""
         return self.transductive
+
+    def asking(self, chat: Literal["auto", "on", "off"]) -> Self:
+        """The method as it is fitted in a trial: a setting `chat` that is left open ("auto") becomes the trial's."""
+        return self.model_copy(update={"chat": chat}) if getattr(self, "chat", "") == "auto" else self
 
     def can_read(self, items: Sequence[Item]) -> bool:
         """Whether it can be fitted on items like these, so that a rival gets the same ones where it can."""

@@ -13,7 +13,7 @@ from evenhand.core.record import Card
 from evenhand.core.sites import Part
 from evenhand.mitigate._act import Sinks, edit_of
 from evenhand.mitigate._heads import as_tensor, head_sites
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, FitOn, Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,7 @@ class Act(Mitigation):
     fit_on: ClassVar[FitOn | None] = FitOn("arc", {"subset": "easy"})
     primary: ClassVar[tuple[str, ...]] = ("position_bias.accuracy",)
     test_on: ClassVar[tuple[str, ...]] = ("arc", "yes_no")
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "arc.accuracy_norm>=-2", "yes_no.balanced_accuracy>=-2")
     strength: ClassVar[str] = "beta"
     grid: ClassVar[tuple[float, ...]] = (0.8, 0.6, 0.4, 0.2)
 

@@ -12,9 +12,9 @@ from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.requests import Choose, Complete, NextToken, Request
 from evenhand.mitigate._calibration import unrelated
-from evenhand.mitigate._contrasting import contrast, plausible
+from evenhand.mitigate._contrasting import contrast, moves, plausible
 from evenhand.mitigate._evidence import Free, branches, with_prompt
-from evenhand.mitigate._mitigation import Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,7 @@ class EvidenceContrast(Mitigation):
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 1.0)
     primary: ClassVar[tuple[str, ...]] = ("yes_no.yes_rate_gap",)
     test_on: ClassVar[tuple[str, ...]] = ("label_prior",)
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "yes_no.balanced_accuracy>=-2")
     rivals: ClassVar[tuple[str, ...]] = ("logit_offset",)
 
     alpha: Annotated[float, Field(ge=0, description="How far to go beyond the untouched logits; 0 = not at all.")] = 1.0
@@ -67,8 +68,11 @@ class EvidenceContrast(Mitigation):
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """One edit that asks once more, or twice."""
-        written = plausible(self.alpha, self.beta) if self.alpha > 0 else None
-        return [BranchingEdit(_prompts(self.free, self.other), contrast(self.alpha), written)]
+        prompts = _prompts(self.free, self.other)
+        if self.alpha == 0:
+            return [BranchingEdit(prompts, contrast(0.0))]
+        written, most = plausible(self.alpha, self.beta), moves(self.alpha, self.beta)
+        return [BranchingEdit(prompts, contrast(self.alpha), written, most)]
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """A contrast with a landscape, as long as the prompt without evidence."""

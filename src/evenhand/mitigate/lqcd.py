@@ -11,10 +11,10 @@ from evenhand.core.edits import BranchingEdit
 from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.requests import Choose, Complete, NextToken, Request
-from evenhand.mitigate._contrasting import contrast, plausible, reversed_roles
+from evenhand.mitigate._contrasting import contrast, moves, plausible, reversed_moves, reversed_roles
 from evenhand.mitigate._evidence import with_prompt
 from evenhand.mitigate._leading import neutral_question
-from evenhand.mitigate._mitigation import Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,21 +35,23 @@ class Lqcd(Mitigation):
         formula="n, l = logits under the neutral and under the leading prompt; l' = (1 + alpha) * n - alpha * l; "
         "written tokens need p_n(w) >= beta * max p_n",
         differs="No code was published; alpha = 1 and beta = 0.1 are our choice. The paper rewrites a leading question "
-        "with a language model; here rules leave out sentences that open with an opinion, question tags and negated "
-        "questions, in the question only. A question in which they find no hint is asked as it is. The limit of "
-        "plausibility acts in writing only and is a steep ramp (50 nats for each nat below it) instead of a jump. The "
-        "paper's scaling by the query's sentiment is left out.",
+        "with a language model; here rules leave out sentences that open with an opinion (after the question, or "
+        "before it if they name an answer), question tags and negated questions, in the question only. A question in "
+        "which they find no hint is asked as it is. The limit of plausibility acts in writing only and is a steep ramp "
+        "(50 nats for each nat below it) instead of a jump. The paper's scaling by the query's sentiment is left out.",
         cautions="The sham is the neutral question alone: where the rules find the hint, that already undoes it, and "
-        "the contrast has to show what it adds. Hints in other words than the rules know stay. Gains of contrasts "
-        "were found to come partly from answering Yes more often (https://arxiv.org/abs/2504.10020): read the "
-        "Yes-rate beside, and compare what is written with the untouched model's greedy text. Costs a second forward "
-        "pass, in the same batch, for leading questions.",
+        "the contrast has to show what it adds. Hints in other words than the rules know stay. A premise that opens "
+        "like an opinion is taken for a hint if it follows the question, or names an answer before it (The teacher "
+        "said No to Tim). Gains of contrasts were found to come partly from answering Yes more often "
+        "(https://arxiv.org/abs/2504.10020): read the Yes-rate beside, and compare what is written with the untouched "
+        "model's greedy text. Costs a second forward pass, in the same batch, for leading questions.",
         needs="a decoder; English",
     )
     strength: ClassVar[str] = "alpha"
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 1.0)
     primary: ClassVar[tuple[str, ...]] = ("sycophancy.ctr",)
     test_on: ClassVar[tuple[str, ...]] = ("yes_no",)
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "sycophancy.accuracy>=-2", "yes_no.balanced_accuracy>=-2")
 
     alpha: Annotated[float, Field(ge=0, description="Strength of the contrast; 0 = the neutral question alone.")] = 1.0
     beta: Annotated[
@@ -63,9 +65,11 @@ class Lqcd(Mitigation):
 
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """One edit that asks a leading question once more, neutrally."""
-        written = plausible(self.alpha, self.beta) if self.alpha > 0 else None
         combine = reversed_roles(contrast(self.alpha))
-        return [BranchingEdit(_neutrally, combine, reversed_roles(written) if written else None)]
+        if self.alpha == 0:
+            return [BranchingEdit(_neutrally, combine)]
+        written, most = plausible(self.alpha, self.beta), moves(self.alpha, self.beta)
+        return [BranchingEdit(_neutrally, combine, reversed_roles(written), reversed_moves(most))]
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """The neutral question alone, without a contrast, at the same cost."""

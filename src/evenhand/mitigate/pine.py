@@ -13,7 +13,7 @@ from evenhand.core.items import Item
 from evenhand.core.record import Card
 from evenhand.core.requests import Choose, Scores
 from evenhand.core.segments import segmented, split
-from evenhand.mitigate._mitigation import FitOn, Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, FitOn, Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,10 +48,13 @@ class Pine(Mitigation):
     fit_on: ClassVar[FitOn | None] = FitOn("position_bias")
     primary: ClassVar[tuple[str, ...]] = ("position_bias.changed_answers", "position_bias.recall_spread")
     test_on: ClassVar[tuple[str, ...]] = ("arc",)
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "position_bias.accuracy>=-2")
 
     order: Annotated[
         Literal["importance", "given", "reverse"],
-        Field(description="importance: PINE; given: as in the prompt (what the sham does); reverse: least important."),
+        Field(
+            description="importance: PINE; given: as in the prompt (the sham); reverse: the least important nearest."
+        ),
     ] = "importance"
     sample: Annotated[int, Field(ge=1, description="Prompts whose segments are turned round to see that it works.")] = 8
 

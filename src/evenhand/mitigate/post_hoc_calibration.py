@@ -15,7 +15,7 @@ from evenhand.core.requests import Choose, Request
 from evenhand.mitigate._calibration import Totals, unrelated
 from evenhand.mitigate._evidence import Free, branches
 from evenhand.mitigate._labels import labels, moved, shares
-from evenhand.mitigate._mitigation import Fitted, Mitigation, Sham
+from evenhand.mitigate._mitigation import LANGUAGE, Fitted, Mitigation, Sham
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +47,7 @@ class PostHocCalibration(Mitigation):
     grid: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
     primary: ClassVar[tuple[str, ...]] = ("label_prior.prior_distance", "yes_no.yes_rate_gap")
     test_on: ClassVar[tuple[str, ...]] = ()
+    guards: ClassVar[tuple[str, ...]] = (*LANGUAGE, "yes_no.balanced_accuracy>=-2")
 
     amount: Annotated[float, Field(ge=0, le=1, description="Power of what is divided by: 1 = the paper's.")] = 1.0
     free: Annotated[

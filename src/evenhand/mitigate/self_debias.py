@@ -69,7 +69,8 @@ class SelfDebias(Mitigation):
     def edits(self, tensors: Mapping[str, Tensor], model: Model) -> Sequence[Edit]:
         """One edit that asks once more for each description."""
         space = _space(model.tokenizer, self.descriptions)
-        return [BranchingEdit(_described(self.descriptions, space), _decayed(self.decay, self.floor))]
+        combine, most = _decayed(self.decay, self.floor), _moves(self.decay, self.floor)
+        return [BranchingEdit(_described(self.descriptions, space), combine, moves=most)]
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
         """Descriptions of a landscape with as many words."""
@@ -90,6 +91,24 @@ def _decayed(decay: float, floor: float) -> Callable[[Tensor, tuple[Tensor, ...]
         return log_p + (decay * difference).clamp_min(math.log(floor))
 
     return combine
+
+
+def _moves(decay: float, floor: float) -> Callable[[Tensor, tuple[Tensor, ...], float], Tensor]:
+    def most(own: Tensor, others: tuple[Tensor, ...], by: float) -> Tensor:
+        """How far `_decayed` can move where each logit moves by `by` nats: [S, V]; a probability by e^(2 by)."""
+        import math
+
+        import torch
+
+        p = own.softmax(-1)
+        biased = torch.stack([other.softmax(-1) for other in others]).amax(0)
+        low, now, high = (
+            (decay * (p * math.exp(2.0 * more) - biased * math.exp(-2.0 * more))).clamp(math.log(floor), 0.0)
+            for more in (-by, 0.0, by)
+        )
+        return by + torch.maximum(high - now, now - low)
+
+    return most
 
 
 def _described(descriptions: Sequence[str], space: str) -> Callable[[Request], tuple[Request, ...]]:

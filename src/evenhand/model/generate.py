@@ -3,7 +3,8 @@
 Batching moves logits by some 1e-5, which now and then swaps two nearly equal tokens and changes all that follows. So
 a token is chosen from batched logits only where the choice is clear; where the best two are closer than `CLOSE`, the
 row's own plain forward (no batch, no padding, no cache) decides. The choice is then a function of the prompt alone, as
-long as batching moves logits by less than half of `CLOSE`.
+long as batching moves logits by less than half of `CLOSE`. Where logits of several prompts are combined, what decides
+may move further, some tokens more than others, and the choice has to be as much clearer.
 
 Sampling adds Gumbel noise to log-probabilities (the Gumbel-max trick) from a generator that belongs to the request and
 the step, so it needs no state that a batch could disturb. Nucleus sampling keeps the smallest set of most likely tokens
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,12 @@ class Branches:
     Attributes:
         prompts: for each branch the token ids of each request's prompt.
         combine: logits [B, V] of the requests and of each branch to the logits [B, V] that decide.
+        moves: how far these may move if the logits move by at most so many nats, as in `BranchingEdit`.
     """
 
     prompts: Sequence[Sequence[Sequence[int]]]
     combine: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+    moves: Callable[[Tensor, tuple[Tensor, ...], float], Tensor | float] | None = None
 
 
 class _Choice(LogitsProcessor):
@@ -76,19 +79,21 @@ class _Choice(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         step = input_ids.shape[1] - self.padded
         size = len(self.requests)
-        logprobs = torch.log_softmax(self._combined(torch.split(scores.float(), size)), dim=-1).cpu()
+        read = torch.split(scores.float(), size)
+        logprobs = torch.log_softmax(self._combined(read), dim=-1).cpu()
+        close = self._close(read).expand_as(logprobs).cpu()
         out = torch.full_like(scores, -torch.inf)
         for row, request in enumerate(self.requests):
             alike = range(row, len(self.prompts), size)  # the row and its branches
             if row in self.ended:
                 out[alike, self.pad] = 0.0
                 continue
-            token, clear = choose(logprobs[row], request, step, self.close)
+            token, clear = choose(logprobs[row], request, step, close[row])
             if not clear:
                 self.settled += 1
                 fresh = input_ids[row, self.padded :].tolist()
                 plain = self._combined([self._plain(self.prompts[one], fresh) for one in alike])
-                token, _ = choose(torch.log_softmax(plain[0], dim=-1).cpu(), request, step, self.close)
+                token, _ = choose(torch.log_softmax(plain[0], dim=-1).cpu(), request, step, close[row])
             out[alike, token] = 0.0
             if token in self.ends or step + 1 >= request.max_new_tokens:
                 self.ended.add(row)
@@ -98,6 +103,12 @@ class _Choice(LogitsProcessor):
     def _combined(self, logits: Sequence[Tensor]) -> Tensor:
         """Logits [B, V] of the requests and of each branch to those that decide."""
         return logits[0] if self.branches is None else self.branches.combine(logits[0], tuple(logits[1:]))
+
+    def _close(self, logits: Sequence[Tensor]) -> Tensor:
+        """What each token must be clear by (nats), so that it can be spread over [B, V]."""
+        if self.branches is None or self.branches.moves is None:
+            return torch.tensor(self.close)
+        return 2.0 * torch.as_tensor(self.branches.moves(logits[0], tuple(logits[1:]), self.close / 2.0))
 
     def _plain(self, prompt: Sequence[int], fresh: Sequence[int]) -> Tensor:
         """Logits [1, V] after a prompt and what was chosen since: no batch, no padding, no cache."""
@@ -109,11 +120,11 @@ class _Choice(LogitsProcessor):
         return logits[:, -1].float()
 
 
-def choose(logprobs: Tensor, request: Complete, step: int, close: float) -> tuple[int, bool]:
+def choose(logprobs: Tensor, request: Complete, step: int, close: Tensor | float) -> tuple[int, bool]:
     """The next token under float32 log-probabilities [V], and whether the choice is clear.
 
-    Clear = logits that differ from these by less than half of `close` (nats) give the same token: it wins by `close`
-    among all tokens that could be in the nucleus, and is in the nucleus for sure.
+    Clear = logits that differ from these by less than half of `close` (nats, of each token [V] or of all) give the same
+    token: it wins by `close` among all tokens that could be in the nucleus, and is in the nucleus for sure.
     """
     if request.temperature == 0:
         return _best(logprobs, close)
@@ -125,17 +136,20 @@ def choose(logprobs: Tensor, request: Complete, step: int, close: float) -> tupl
         return _best(noisy, slack)
     ordered = torch.sort(scaled, descending=True, stable=True).values
     before = ordered.exp().cumsum(0) - ordered.exp()
-    fewest, kept, most = (max(1, int((before < request.top_p + more).sum())) for more in (-slack, 0.0, slack))
-    token, wins = _best(noisy.masked_fill(scaled < ordered[most - 1] - slack, -torch.inf), slack)
-    if wins and (fewest == len(ordered) or bool(scaled[token] >= ordered[fewest] + slack)):
+    most_slack = float(torch.as_tensor(slack).max())
+    fewest, kept, most = (max(1, int((before < request.top_p + more).sum())) for more in (-most_slack, 0.0, most_slack))
+    token, wins = _best(noisy.masked_fill(scaled < ordered[most - 1] - most_slack, -torch.inf), slack)
+    if wins and (fewest == len(ordered) or bool(scaled[token] >= ordered[fewest] + most_slack)):
         return token, True
     return _best(noisy.masked_fill(scaled < ordered[kept - 1], -torch.inf), slack)[0], False
 
 
-def _best(scores: Tensor, close: float) -> tuple[int, bool]:
-    """The highest score's place, and whether the next one is at least `close` lower."""
-    best = torch.topk(scores, 2)
-    return int(best.indices[0]), bool(best.values[0] - best.values[1] >= close)
+def _best(scores: Tensor, close: Tensor | float) -> tuple[int, bool]:
+    """The highest score's place, and whether all others are at least `close` lower (half of its and half of theirs)."""
+    best = int(scores.argmax())
+    half = torch.as_tensor(close).expand_as(scores) / 2.0
+    others = (scores + half).index_fill(0, torch.tensor(best, device=scores.device), -torch.inf)
+    return best, bool(scores[best] - half[best] >= others.max())
 
 
 def complete(
@@ -166,7 +180,7 @@ def complete(
     middle = len(requests) // 2
     out: list[Completion] = []
     for half in (slice(middle), slice(middle, None)):
-        own = Branches([b[half] for b in branches.prompts], branches.combine) if branches else None
+        own = replace(branches, prompts=[b[half] for b in branches.prompts]) if branches else None
         out += complete(model, tokenizer, requests[half], prompts[half], own)
     return out
 

@@ -319,8 +319,12 @@ class Model:
         if branched and edit:
             chosen = [requests[n] for n in branched]
             made.append(pieces.branching(self.hf, branched, chosen, encoder, edit, self.budget))
-        for size in sorted({len(branches[n]) for n, r in enumerate(requests) if isinstance(r, Complete)}):
-            written = [n for n, r in enumerate(requests) if isinstance(r, Complete) and len(branches[n]) == size]
+        alike: dict[tuple[int, bool], list[int]] = {}  # a batch is read as prompts with segments if one of its rows is
+        for n, request in enumerate(requests):
+            if isinstance(request, Complete):
+                moved = moving and any(map(has_segments, (request, *branches[n])))
+                alike.setdefault((len(branches[n]), moved), []).append(n)
+        for (size, _), written in sorted(alike.items()):
             own = cast("list[Complete]", [requests[n] for n in written])
             others = [encoder.prompts(cast("Sequence[Complete]", branches[n]), counts) for n in written]
             prompts = encoder.prompts(own, counts)

@@ -98,8 +98,8 @@ def writing(
 
     def job(group: Sequence[int]) -> jobs.Job:
         def run() -> list[dict[str, Any]]:
-            chosen = (edit.written or edit.combine) if edit else None
-            branch = generate.Branches([[b[n] for n in group] for b in branches], chosen) if chosen else None
+            own = [[b[n] for n in group] for b in branches]
+            branch = generate.Branches(own, edit.written or edit.combine, edit.moves) if edit else None
             done = generate.complete(hf, tokenizer, [requests[n] for n in group], [prompts[n] for n in group], branch)
             return [{"text": c.text, "tokens": list(c.tokens), "finished": c.finished} for c in done]
 

@@ -18,9 +18,6 @@ from evenhand.core.errors import UnknownName, UsageError
 from evenhand.core.record import Change
 from evenhand.core.trial import GuardOutcome
 
-DEFAULT = ("perplexity.perplexity<=+5%", "stereoset.lms>=-2")
-"""Language must not get worse by more than this, unless other guards are named."""
-
 _RULE = re.compile(r"\s*(\w+)\.(\w+)\s*(<=|>=)\s*([+-]?\d+(?:\.\d+)?)\s*(%?)\s*")
 
 

@@ -55,7 +55,7 @@ def prove(
         shams: patches without the mechanism.
         rivals: patches of other methods, for the same table.
         test_on: benchmarks instead of the method's own.
-        guards: rules such as 'perplexity.perplexity<=+5%' instead of the usual ones.
+        guards: rules such as 'perplexity.perplexity<=+5%' instead of the method's own.
         limit: at most so many items of each benchmark, or by name.
         chat: put prompts into the chat format.
         seed: of samples and intervals.

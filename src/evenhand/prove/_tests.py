@@ -78,11 +78,11 @@ def tests_of(
     """The benchmarks of a trial of this method.
 
     Args:
-        method: names its primary numbers, and where else it may help or harm.
+        method: names its primary numbers, where else it may help or harm, and its guards.
         fit_on: what it is fitted on.
         test_on: benchmarks instead of the method's own; the primary numbers are then those of them that the method
             names, or the first number of each.
-        guards: rules instead of the usual ones.
+        guards: rules instead of the method's own.
         limit: at most so many items of each benchmark, or by name.
         fitted: names of benchmarks whose fold 'fit' something was fitted on already.
 
@@ -90,7 +90,7 @@ def tests_of(
         UnknownName: a guard is about a number that is not measured.
         UsageError: a benchmark is named twice.
     """
-    rules = _guards.parse(_guards.DEFAULT if guards is None else guards)
+    rules = _guards.parse(method.guards if guards is None else guards)
     chosen: dict[str, Benchmark] = {}
     for one in test_on if test_on is not None else [*(n.partition(".")[0] for n in method.primary), *method.test_on]:
         benchmark = configured(one, SIZES.get(one, {})) if isinstance(one, str) else one

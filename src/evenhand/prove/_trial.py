@@ -17,7 +17,7 @@ from evenhand.core.journal import write_atomic
 from evenhand.core.trial import GridPoint, Trial
 from evenhand.measure._benchmark import Benchmark
 from evenhand.measure._folder import check
-from evenhand.measure._plan import Chat, configured
+from evenhand.measure._plan import Chat, configured, in_chat
 from evenhand.measure._run import Progress
 from evenhand.mitigate._fit import fit
 from evenhand.mitigate._mitigation import Mitigation
@@ -59,7 +59,7 @@ def trial(
         method: the method with its settings.
         fit_on: what it is fitted on, its fold 'fit'; None = the method's own choice.
         test_on: benchmarks instead of the method's own; where there is a split, their fold 'test'.
-        guards: rules instead of the usual ones.
+        guards: rules instead of the method's own.
         rivals: names of controls for the same table instead of the method's own; () for none.
         seeds: how many times the method is fitted, with seeds `seed`, `seed + 1`, ...
         shams: how many times each sham of the method is fitted for each seed; 0 = none, then nothing can be "improved".
@@ -68,7 +68,7 @@ def trial(
         seed: of fitting, samples and intervals.
         level: of the intervals.
         draws: of the bootstrap.
-        chat: put prompts into the chat format.
+        chat: put prompts into the chat format, in measuring and, where the method leaves it open, in fitting.
         out: folder for patches, records and trial.json; None keeps only the trial that is returned.
         resume: go on with what `out` holds.
         progress: called with what is done, steps or tokens done and in all.
@@ -102,7 +102,7 @@ def trial(
             method, points, notes = choose(model, method, work, tests, settings, folder)
         candidates = _candidates(work, method, seeds, shams)
         candidates += [work.fitted(f"rival: {name}", "rival", rival_of(method, name), seed, "") for name in named]
-        notes += tuple(work.notes)
+        notes += (*work.notes, *_formats(model, method.asking(chat), tests, chat))
         return compared(model, candidates, tests, settings, folder, keep=out is not None, grid=points, notes=notes)
 
 
@@ -195,7 +195,7 @@ class _Fitting:
             self.settings.progress(f"fitting {name}", 0, 1)
         patch = fit(
             self.model,
-            method,
+            method.asking(self.settings.chat),
             found,
             seed=seed,
             benchmark=(source.folds_of or source.name) if source is not None else "",
@@ -240,6 +240,18 @@ def _candidates(work: _Fitting, method: Mitigation, seeds: int, shams: int) -> l
 def _own(method: Mitigation) -> Benchmark | None:
     """What the method is fitted on by its own choice."""
     return None if method.fit_on is None else configured(method.fit_on.benchmark, method.fit_on.settings)
+
+
+def _formats(model: Model, method: Mitigation, tests: Tests, chat: Chat) -> tuple[str, ...]:
+    """What must be said if a method is set to a format in which what it claims to better is not measured."""
+    own = getattr(method, "chat", "auto")
+    primary = {number.partition(".")[0] for number in tests.primary}
+    talks = {one.name: in_chat(one, chat, model) for one in tests.benchmarks if one.name in primary}
+    others = [name for name, talk in talks.items() if own != "auto" and talk != (own == "on")]
+    if not others:
+        return ()
+    how, otherwise = ("in", "without") if own == "on" else ("without", "in")
+    return (f"{method.name} was fitted {how} the chat format, but {', '.join(others)} is asked {otherwise} it.",)
 
 
 def _facts(
