@@ -82,6 +82,16 @@ def test_one_number_that_got_worse_outweighs_one_that_got_better() -> None:
     assert verdict([GOOD, outcome(4.0, 2.0, 6.0, 0.001, metric="icat")]) is Verdict.HARMED
 
 
+def test_a_number_that_got_worse_without_an_interval_is_not_overlooked() -> None:
+    """Kappa falls from 1 to .14 and is undefined in some draws: nobody knows that this is chance."""
+    fallen = outcome(0.86, None, None, None, metric="icat")
+    assert verdict([GOOD, fallen]) is Verdict.UNDECIDED
+    told = judge(corrected([GOOD, fallen]), [], seed=None, level=0.95, no_sham="").why
+    assert "stereoset.icat moved away from it and has no interval" in told
+    assert verdict([GOOD, outcome(-0.86, None, None, None, metric="icat")]) is Verdict.IMPROVED
+    assert verdict([GOOD, outcome(None, None, None, None, metric="icat")]) is Verdict.UNDECIDED
+
+
 def test_without_a_sham_nothing_is_improved_unless_the_method_says_why_there_is_none() -> None:
     bare = outcome(-5.0, -7.0, -3.0, 0.001)
     assert verdict([bare]) is Verdict.UNDECIDED

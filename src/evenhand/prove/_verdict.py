@@ -52,6 +52,13 @@ def _verdict(
     if not better:
         verdict, why = _nothing(primary)
         return verdict, why + _by_interval_alone(primary)
+    unknown = [one for one in primary if _may_be_worse(one)]
+    if unknown:
+        return (
+            Verdict.UNDECIDED,
+            f"{_named(better)} moved towards the ideal, but {_named(unknown)} moved away from it and has no interval "
+            f"({unknown[0].effect.reason}), so harm cannot be excluded.",
+        )
     if any(one.beyond_sham is not None for one in better):
         beyond = [one for one in better if one.beyond_sham is not None and _below(one.beyond_sham)]
         if not beyond:
@@ -116,6 +123,13 @@ def _by_interval_alone(primary: Sequence[Outcome]) -> str:
 
 def _significant(effect: Effect, level: float) -> bool:
     return effect.p_holm is not None and effect.p_holm <= 1 - level
+
+
+def _may_be_worse(one: Outcome) -> bool:
+    """Whether a number moved away from its ideal, or was lost, and nothing tells how sure that is."""
+    if one.effect.value is None:
+        return one.change.before is not None
+    return one.effect.value > 0 and one.effect.low is None
 
 
 def _below(effect: Effect) -> bool:
