@@ -24,9 +24,9 @@ SIZES: Mapping[str, Mapping[str, Any]] = {"perplexity": {"documents": 320}}
 LIMITS: Mapping[str, int] = {
     "bbq": 1000,
     "bbq_letters": 600,
-    "yes_no": 1200,
-    "label_prior": 1200,
-    "sycophancy": 1200,
+    "yes_no": 800,
+    "label_prior": 800,
+    "sycophancy": 800,
     "emission": 800,
     "mmlu": 1000,
     "arc": 1000,
