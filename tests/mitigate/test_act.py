@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,20 @@ from tests.fixtures.items import items_for
 from tests.fixtures.untouched import untouched
 from torch import Tensor
 
+from evenhand.core.edits import AttentionEdit, Marked
 from evenhand.core.errors import DataError, UnsupportedSite, UsageError
 from evenhand.core.record import Map, Table
 from evenhand.core.requests import Choose, Compare, Complete, Completion, Scores
-from evenhand.measure.position_bias import PositionBias
 from evenhand.mitigate._act import Sinks, calibrated, edit_of
-from evenhand.mitigate._act_search import Search, accepted, outcomes, questions, uncertainty
+from evenhand.mitigate._act_search import (
+    questions,
+    sinks_of,
+)
 from evenhand.mitigate._fit import fit
 from evenhand.mitigate._mitigation import FitOn
 from evenhand.mitigate.act import Act
 from evenhand.model import Model
+from evenhand.model.positions import prompts_end
 
 ITEMS = items_for(Act.fit_on, ())
 ALL_LAYERS: Mapping[str, Any] = {"skip_first": 0, "skip_last": 0, "alpha": 1.0, "min_queries": 2}
@@ -58,8 +61,6 @@ SEEN = torch.ones(4, 4, dtype=torch.bool).tril()[None, None]
         (Sinks(9.9, 0.19, False, 1), [False, True, True, True]),
         (Sinks(9.9, 0.19, False, 2), [False, True, True, False]),
         (Sinks(1.0, None, True, 1), [True, True, False, False]),
-        (Sinks(2.0, None, False, 1, shift=1), [False, False, True, False]),
-        (Sinks(2.0, None, False, 1, shift=3), [False, True, False, False]),  # round the end, past the first token
     ],
 )
 def test_sinks_by_hand(sinks: Sinks, wanted: list[bool]) -> None:
@@ -109,6 +110,40 @@ def test_padding_on_the_left_moves_the_sinks_along() -> None:
     assert not SINKS.find(wide, counted)[..., :3].any()
 
 
+@pytest.mark.parametrize("include_first", [False, True])
+def test_what_opens_a_text_is_no_sink_in_the_middle_either(include_first: bool) -> None:
+    """A chat format that writes the beginning-of-text token again: its columns keep their weight unless it may go."""
+    template = "{% for m in messages %}<bos>{{ m['content'] }}{% endfor %}<bos>the cat said:"
+    model = Model.wrap(tiny.network("llama"), tiny.tokenizer(chat=template), batch_tokens=1024)
+    assert model.anatomy.layers
+    act = Act(**{**ALL_LAYERS, "alpha": 1e-6, "include_first": include_first, "heads": ("L0.heads.1",)})
+    (edit,) = act.edits({"heads": torch.tensor([[0, 1]])}, model)
+    assert isinstance(edit, AttentionEdit)
+    assert edit.marked is not None
+    seen: list[Tensor] = []
+
+    def change(weights: Tensor, marks: Tensor) -> Tensor:
+        seen.append(marks)
+        return weights
+
+    prompts = ["the cat sat on the mat", "a dog"]
+    asked: list[Choose | Complete] = [Choose(prompt, (" yes", " no")) for prompt in prompts]
+    asked += [Complete(prompt, 2) for prompt in prompts]
+    spied = Marked(edit.marked.find, change, edit.marked.never)
+    for request in asked:
+        ids = model.tokenizer.apply_chat_template(
+            [{"role": "user", "content": request.prompt}], add_generation_prompt=True, return_dict=False
+        )
+        opens = [token == model.tokenizer.bos_token_id for token in ids]
+        assert sum(opens) == 2
+        able = [place <= len(ids) - act.min_queries for place in range(len(ids))]
+        seen.clear()
+        with model.install([type(edit)(0, (1,), marked=spied)]):
+            model.answer([request], chat=True)
+        found = seen[-1][0, 0, : len(ids)].tolist()  # after passes of the self-check
+        assert found == [one and (include_first or not opening) for one, opening in zip(able, opens, strict=True)]
+
+
 def test_a_patch_that_changes_nothing_changes_nothing() -> None:
     model = model_of()
     asked = [item.requests[0] for item in ITEMS]
@@ -152,13 +187,17 @@ def test_what_follows_a_prompt_is_changed_at_the_sinks_of_the_prompt(family: str
 
 
 def test_continuations_use_the_sinks_of_their_prompt_in_a_batch_with_padding() -> None:
-    """Cached steps agree with plain scoring of what was written."""
+    """Every token that is written, step by step with a cache, is the likeliest one of a plain pass over the text."""
     model = model_of()
     prompts = ["the cat sat on the mat and the dog ran", "is the cat good? yes", "the big house and a small dog"]
     with model.install([edit_of(layer, (0, 1, 2, 3), SINKS, 0.2) for layer in (0, 1, 2)]):
         written = model.answer([Complete(prompt, 6) for prompt in prompts])
-        alone = [model.answer([Complete(prompt, 6)])[0] for prompt in prompts]
-    assert written == alone
+        for prompt, one in zip(prompts, written, strict=True):
+            assert isinstance(one, Completion)
+            ids = model.tokenizer(prompt)["input_ids"]
+            with torch.inference_mode(), prompts_end(model.hf, [len(ids) - 1]):
+                logits = model.hf(torch.tensor([[*ids, *one.tokens]]), use_cache=False).logits[0, len(ids) - 1 : -1]
+            assert logits.argmax(-1).tolist() == list(one.tokens)
     plain = model.answer([Complete(prompt, 6) for prompt in prompts])
     assert all(isinstance(one, Completion) for one in plain)
     assert plain != written
@@ -172,72 +211,26 @@ def test_a_text_without_a_prompt_does_not_change() -> None:
         assert np.allclose(totals(model, asked), plain, atol=1e-5)
 
 
-def test_outcomes_are_those_of_the_engine() -> None:
+@pytest.mark.parametrize("given", [(), ("L0.heads.1", "L2.heads.0")])
+def test_the_sham_damps_sinks_of_as_many_heads_that_were_not_chosen(given: tuple[str, ...]) -> None:
+    """Heads that have sinks: it takes as much as the method does, of columns of the same kind."""
     model = model_of()
-    asked = questions(model, ITEMS, "act")
-    edit = edit_of(1, (0, 2), SINKS, 0.3)
-    with model.install([edit]):
-        scores = [[s.total for s in one.scores] for one in model.answer([i.requests[0] for i in ITEMS])]  # type: ignore[union-attr]
-    found = outcomes(model, (edit,), asked)
-    for row, values, question in zip(found, scores, asked, strict=True):
-        assert row[0] == float(np.argmax(values) == question.truth)
-        assert row[1] == pytest.approx(values[question.truth] - np.logaddexp.reduce(values), abs=1e-4)
-
-
-@pytest.mark.parametrize("form", ["segments", "letters"])
-def test_a_question_is_asked_once_and_its_right_option_is_known(form: str, tmp_path: Path) -> None:
-    path = tmp_path / "own.csv"
-    path.write_text("".join(f"{n}?,a cat,a dog,a mat,a house,C\n" for n in ("one", "two", "three", "four")), "utf-8")
-    items = [i for i in PositionBias(file=str(path), form=form).load().items if i.groups["place"] in "23"]
-    asked = questions(model_of(), items, "act")
-    assert len(asked) == 4
-    said = model_of().tokenizer.decode(list(asked[0].texts[asked[0].truth].tokens)[asked[0].texts[0].start :])
-    assert said == (" a mat" if form == "segments" else " B")
-
-
-def test_heads_without_sinks_are_not_run_and_gain_nothing() -> None:
-    model = model_of()
-    asked = questions(model, ITEMS, "act")
+    made = Act(**{**ALL_LAYERS, "tau": 0.22, "least": -1.0, "sample": 6, "rounds": 2, "heads": given})
+    patch = fit(model, made, ITEMS, seed=5)
+    heads, others = ({tuple(one) for one in patch.tensors[name].tolist()} for name in ("heads", "others"))
     every = [(layer, head) for layer in range(3) for head in range(4)]
-    high = Sinks(1.0, 0.5, False, 2)
-    search = Search(model, high, 0.0, every, asked)
-    search.exhaustive()
-    assert search.passes < len(every) * len(asked)
-    for layer, head in every:
-        slow = outcomes(model, (edit_of(layer, (head,), high, 0.0),), asked) - search.plain
-        assert np.allclose(search.gains.get((layer, head), 0.0), slow, atol=1e-4)
-
-
-def test_halving_keeps_what_is_best_on_the_questions_seen() -> None:
-    model = model_of()
-    asked = questions(model, ITEMS, "act")[:4]
-    every = [(layer, head) for layer in range(3) for head in range(4)]
-    full = Search(model, SINKS, 0.2, every, asked)
-    full.exhaustive()
-    half = Search(model, SINKS, 0.2, every, asked)
-    left = half.halving(2)
-    first = sorted(full.heads, key=lambda head: (*(-full.gains[head][:2].mean(0)).round(9).tolist(), head))
-    assert left == sorted(first[: (len(full.heads) + 1) // 2])
-    for head in left:
-        assert np.allclose(half.gains[head], full.gains[head], atol=1e-5)
-    assert half.passes < full.passes
-
-
-def test_a_head_is_accepted_if_it_does_not_hurt() -> None:
-    gains = np.array([[0.0, 0.1], [-0.01, 0.2], [0.02, -0.1], [0.02, 0.0]])
-    assert accepted(gains, 0.0).tolist() == [True, False, False, True]
-    assert accepted(gains, 0.01).tolist() == [False, False, False, True]
-    assert accepted(gains, -1.0).tolist() == [True, True, False, True]
-
-
-def test_uncertainty_of_heads_that_always_or_by_chance_help() -> None:
-    rng = np.random.default_rng(0)
-    sure = np.full((1, 40, 2), 0.2)
-    noise = np.stack([np.zeros((6, 40)), rng.normal(size=(6, 40))], axis=-1)
-    again, chance = uncertainty(np.concatenate([sure, noise]), 0.0, rng)
-    assert again[0] == 1.0
-    assert ((again[1:] > 0.0) & (again[1:] < 1.0)).all()
-    assert chance == pytest.approx(3.5, abs=0.5)
+    able = set(sinks_of(model, made._sinks(model), every, questions(model, ITEMS, "act")))
+    assert others == able - heads
+    assert 0 < len(able) < len(every)
+    (sham,) = made.shams(ITEMS, patch.tensors, np.random.default_rng(0))
+    theirs = {tuple(one) for one in fit(model, sham.method, ITEMS).tensors["heads"].tolist()}
+    assert theirs <= others
+    assert len(theirs) == len(heads)
+    assert sham.name == "sinks of other heads"
+    few = {"heads": torch.tensor(every[:3]), "others": patch.tensors["others"][:1]}
+    (sham,) = made.shams(ITEMS, few, np.random.default_rng(0))
+    assert sham.name == "sinks of other heads (1 for 3)"
+    assert made.shams(ITEMS, {**few, "others": few["others"][:0]}, np.random.default_rng(0)) == ()
 
 
 def test_refusals_leave_nothing_behind() -> None:

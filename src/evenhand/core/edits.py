@@ -112,10 +112,12 @@ class Marked:
             [B, 1, Lq, Lk] (the query belongs to the prompt and sees the key; never padding), to marks, bool
             [B, heads, Lk].
         change: weights and marks of any pass (columns after the prompt are not marked) to new weights.
+        never: token ids whose columns are not marked, whatever `find` says.
     """
 
     find: Callable[[Tensor, Tensor], Tensor]
     change: Callable[[Tensor, Tensor], Tensor]
+    never: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ class Sinks:
         tau: the threshold itself instead, None for alpha's.
         include_first: whether the first token can be one.
         min_queries: queries that must see a column.
-        shift: the columns so far to the right of the sinks are taken instead, round the end of the prompt.
+        opening: token ids that open a text, which are no sinks wherever they stand: a chat format repeats them.
     """
 
     alpha: float
     tau: float | None
     include_first: bool
     min_queries: int
-    shift: int = 0
+    opening: tuple[int, ...] = ()
 
     def find(self, weights: Tensor, counted: Tensor) -> Tensor:
         """Weights [B, h, Lq, Lk] and which of them count, bool [B, 1, Lq, Lk], to sinks, bool [B, h, Lk]."""
@@ -39,15 +39,9 @@ class Sinks:
         tokens = counted.any(-1).sum(-1, keepdim=True)  # [B, 1, 1]
         limit = self.alpha / tokens.clamp_min(1) if self.tau is None else self.tau
         sinks = (mean > limit) & (seen >= self.min_queries)
-        places = torch.arange(weights.shape[-1], device=weights.device)
-        first = (seen > 0).int().argmax(-1, keepdim=True)  # the leftmost column that is no padding
         if not self.include_first:
-            sinks = sinks & (places != first)
-        if self.shift:
-            rest = (tokens - 1).clamp_min(1)
-            source = (places - first - 1 - self.shift) % rest + first + 1
-            inside = (places > first) & (places < first + tokens)
-            sinks = sinks.gather(-1, source.clamp_max(weights.shape[-1] - 1).expand_as(sinks)) & inside
+            first = (seen > 0).int().argmax(-1, keepdim=True)  # the leftmost column that is no padding
+            sinks = sinks & (torch.arange(weights.shape[-1], device=weights.device) != first)
         return sinks
 
 
@@ -75,7 +69,7 @@ _LEAST = 1e-6
 
 def edit_of(layer: int, heads: tuple[int, ...], sinks: Sinks, beta: float) -> AttentionEdit:
     """The calibration of some heads of a layer."""
-    return AttentionEdit(layer, heads, marked=Marked(sinks.find, _change(beta)))
+    return AttentionEdit(layer, heads, marked=Marked(sinks.find, _change(beta), sinks.opening))
 
 
 def _change(beta: float) -> Callable[[Tensor, Tensor], Tensor]:

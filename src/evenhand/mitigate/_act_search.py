@@ -125,24 +125,46 @@ def with_sinks(model: Model, sinks: Sinks, layers: Sequence[int], asked: Sequenc
         for row, number in enumerate(group):
             ids[row, : len(prompts[number])] = torch.tensor(prompts[number])
             real[row, : len(prompts[number])] = 1
-        counted = torch.ones((longest, longest), dtype=torch.bool).tril() & real.bool()[:, None, :, None]
+        prompt = torch.ones((longest, longest), dtype=torch.bool).tril() & real.bool()[:, None, :, None]
 
-        def read(layer: int, weights: torch.Tensor, group: list[int] = group, counted: torch.Tensor = counted) -> None:
-            found = sinks.find(weights, counted.to(weights.device)).any(-1)
-            out[group, layers.index(layer)] = found.cpu().numpy()
+        opens = torch.isin(ids, torch.tensor(sinks.opening, dtype=torch.long))[:, None]
+
+        def read(
+            layer: int,
+            weights: torch.Tensor,
+            group: list[int] = group,
+            prompt: torch.Tensor = prompt,
+            opening: torch.Tensor = opens,
+        ) -> None:
+            counted = prompt.to(weights.device) & (weights > 0).any(1, keepdim=True)  # a window hides keys from queries
+            found = sinks.find(weights, counted) & ~opening.to(weights.device)
+            out[group, layers.index(layer)] = found.any(-1).cpu().numpy()
 
         with torch.inference_mode(), model.attention(layers, read):
             model.hf(input_ids=ids.to(device), attention_mask=real.to(device), use_cache=False, logits_to_keep=1)
     return out
 
 
+def sinks_of(
+    model: Model, sinks: Sinks, heads: Sequence[Head], asked: Sequence[Question]
+) -> dict[Head, NDArray[np.bool_]]:
+    """Whether a head has a sink in each question's prompt, [N]; of the heads that have any."""
+    layers = sorted({layer for layer, _ in heads})
+    found = with_sinks(model, sinks, layers, asked)
+    every = {(layer, head): found[:, layers.index(layer), head] for layer, head in heads}
+    return {head: acts for head, acts in every.items() if acts.any()}
+
+
 class Search:
     """Gains of heads calibrated one at a time, question by question.
 
     Attributes:
+        heads: those that have a sink in any question.
         gains: of each head that was tried: share right and log P of the right option, less those of the untouched
             model, float [n, 2] of the first n questions.
-        last: the heads that were tried on all questions.
+        used: the first so many questions decided which heads are left. Among those the best of many look good by
+            chance, so only the others say whether a head may be calibrated.
+        last: the heads that are left and have a sink in the other questions.
         passes: questions that were answered with a head calibrated.
     """
 
@@ -151,12 +173,11 @@ class Search:
         self.sinks = sinks
         self.beta = beta
         self.asked = list(asked)
-        layers = sorted({layer for layer, _ in heads})
-        found = with_sinks(model, sinks, layers, asked)
-        self._acts = {(layer, head): found[:, layers.index(layer), head] for layer, head in heads}
-        self.heads = [head for head in heads if self._acts[head].any()]
+        self._acts = sinks_of(model, sinks, heads, asked)
+        self.heads = list(self._acts)
         self.plain = outcomes(model, (), asked)
         self.gains: dict[Head, Floats] = {}
+        self.used = 0
         self.last: list[Head] = []
         self.passes = 0
 
@@ -175,10 +196,15 @@ class Search:
             for head in left:
                 self._extend(head, upto)
             if number < rounds - 1:
+                self.used = upto
                 order = sorted(left, key=lambda head: (*(-self.gains[head].mean(0)).round(9).tolist(), head))
                 left = sorted(order[: -(-len(left) // 2)])
-        self.last = left
-        return left
+        self.last = [head for head in left if self._acts[head][self.used :].any()]
+        return self.last
+
+    def judged(self, head: Head) -> Floats:
+        """Gains of a head of the last round on the questions that decided nothing before, float [n, 2]."""
+        return self.gains[head][self.used :]
 
     def _extend(self, head: Head, upto: int) -> None:
         import numpy as np
@@ -225,20 +251,22 @@ def shown(search: Search, layers: int, heads: int, kept: Sequence[Head], again: 
     """What a report shows: the gain of each head that was tried, and the accepted ones in figures."""
     values: list[list[float | None]] = [[None] * heads for _ in range(layers)]
     for (layer, head), gains in search.gains.items():
-        values[layer][head] = round(float(gains[:, 1].mean()), 4)
+        seen = search.judged((layer, head)) if (layer, head) in search.last else gains
+        values[layer][head] = round(float(seen[:, 1].mean()), 4)
     sure = dict(zip(search.last, again, strict=True))
     gained = Map(
         title="What damping the sinks of a head adds to the log-probability of right answers",
         values=tuple(tuple(row) for row in values),
         unit="nats",
         chosen=tuple(kept),
-        note="Mean over the questions that a head was tried on; heads that dropped out saw fewer. Framed: accepted.",
+        note="Mean over the questions that a head was tried on. Heads that dropped out saw fewer; of those of the last "
+        "round only the questions count that no head was dropped by. Framed: accepted.",
     )
     rows = tuple(
         (
             f"L{layer}.heads.{head}",
-            f"{100 * search.gains[layer, head][:, 0].mean():+.1f}",
-            f"{search.gains[layer, head][:, 1].mean():+.4f}",
+            f"{100 * search.judged((layer, head))[:, 0].mean():+.1f}",
+            f"{search.judged((layer, head))[:, 1].mean():+.4f}",
             f"{100 * sure[layer, head]:.0f} %",
         )
         for layer, head in kept

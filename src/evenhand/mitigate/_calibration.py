@@ -57,7 +57,7 @@ class Calibration(Mitigation):
     ] = "log"
     chat: Annotated[
         Literal["auto", "on", "off"],
-        Field(description="Ask in the chat format; auto: as the trial does, else where the prompt lists labels."),
+        Field(description="Ask in the chat format; auto: as a trial does, else where the prompt lists labels."),
     ] = "auto"
     prompts: Annotated[
         Literal["own", "landscape"],

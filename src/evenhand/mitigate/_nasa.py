@@ -87,7 +87,8 @@ class HeadTuning(Mitigation):
     train: Annotated[int, Field(ge=1, description="Questions that heads are trained on, about.")] = 160
     monitor: Annotated[int, Field(ge=1, description="Questions by which a head's tuning is judged, about.")] = 100
     chat: Annotated[
-        Literal["auto", "on", "off"], Field(description="Ask in the chat format; auto: if the model has one.")
+        Literal["auto", "on", "off"],
+        Field(description="Ask in the chat format; auto: as a trial does, else if the model has one."),
     ] = "auto"
     autocast: Annotated[
         bool,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -34,6 +34,7 @@ from evenhand.core.edits import AttentionEdit, SegmentEdit
 from evenhand.core.errors import PatchError, UnsupportedRequest, UnsupportedSite
 from evenhand.model.anatomy import Anatomy
 from evenhand.model.marks import forget, marks
+from evenhand.model.positions import tokens_are_kept
 from evenhand.model.rotary import Rotary
 from evenhand.model.segments import Segmented, check
 
@@ -217,7 +218,8 @@ def edited(hf: PreTrainedModel, anatomy: Anatomy, edit: AttentionEdit) -> Iterat
     beyond = [head for head in edit.heads if not 0 <= head < anatomy.heads]
     if beyond:
         raise UnsupportedSite(f"There is no head {beyond[0]}: {type(hf).__name__} has {anatomy.heads}, from 0.")
-    with _switched(hf, anatomy):
+    named = edit.marked is not None and bool(edit.marked.never)
+    with _switched(hf, anatomy), tokens_are_kept(hf) if named else nullcontext():
         _seats[module].edits.append(edit)
         try:
             yield

@@ -8,7 +8,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from evenhand.core.edits import Marked
-from evenhand.model.positions import kept, last_of_prompt
+from evenhand.model.positions import kept, last_of_prompt, tokens_of
 
 
 def marks(hf: PreTrainedModel, owner: object, marked: Marked, weights: Tensor, added: Tensor | None) -> Tensor:
@@ -26,6 +26,9 @@ def marks(hf: PreTrainedModel, owner: object, marked: Marked, weights: Tensor, a
     memory = kept(hf)
     if bool((last >= 0).any()):
         found = marked.find(weights, counted(weights, added, last))
+        if marked.never:
+            tokens = tokens_of(hf, rows, columns).to(weights.device)
+            found = found & ~torch.isin(tokens, torch.tensor(marked.never, device=weights.device))[:, None]
     else:  # the prompt lies in the cache; a cache with a window has forgotten its first columns
         before = memory.get(id(owner), torch.zeros((rows, heads, columns - queries), dtype=torch.bool))
         found = functional.pad(before.to(weights.device), (0, queries))

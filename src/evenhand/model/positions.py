@@ -9,7 +9,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 
@@ -29,6 +30,7 @@ class _Prompts:
 
 
 _under_way: WeakKeyDictionary[PreTrainedModel, _Prompts] = WeakKeyDictionary()
+_read: WeakKeyDictionary[PreTrainedModel, Tensor] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -68,6 +70,29 @@ def last_of_prompt(hf: PreTrainedModel, rows: int, length: int) -> Tensor:
     if known is not None and known.last is not None and len(known.last) == rows:
         return known.last
     return torch.full((rows,), length - 1 if length > 1 else -1)
+
+
+@contextmanager
+def tokens_are_kept(hf: PreTrainedModel) -> Iterator[None]:
+    """Keep the token ids of each pass inside for `tokens_of`, as the input embedding reads them."""
+
+    def keep(_: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any]) -> None:
+        _read[hf] = arguments[0] if arguments else given["input"]
+
+    hook = hf.get_input_embeddings().register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+        _read.pop(hf, None)
+
+
+def tokens_of(hf: PreTrainedModel, rows: int, columns: int) -> Tensor:
+    """Token ids of the columns of the pass under way, int [B, Lk]; -1 in the cache, or where nobody kept them."""
+    found = _read.get(hf)
+    if found is None or found.dim() != 2 or len(found) != rows or found.shape[1] > columns:
+        return torch.full((rows, columns), -1)
+    return functional.pad(found, (columns - found.shape[1], 0), value=-1)
 
 
 def segments_of(hf: PreTrainedModel) -> tuple[tuple[int, ...], ...]:
