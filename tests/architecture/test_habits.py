@@ -104,12 +104,13 @@ def test_remote_code_is_never_trusted_by_default() -> None:
 
 def test_no_text_names_a_path_of_the_machine_it_was_written_on() -> None:
     roots = [tree.ROOT / folder for folder in ("src", "tests", "benchmarks", "docs", ".ci")]
+    left = tree.ROOT / "benchmarks" / "results"  # of whoever ran them, and in no checkout
     files = [file for root in roots for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     files += [file for file in tree.ROOT.iterdir() if file.is_file()]
     found = [
         tree.at(file, number, line.strip())
         for file in sorted(files)
-        if file.suffix in WRITTEN and file.name != ".git"
+        if file.suffix in WRITTEN and file.name != ".git" and left not in file.parents
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
         if HOST_PATH.search(line)
     ]

@@ -95,7 +95,7 @@ def test_the_objective_is_the_divergence_of_whole_distributions() -> None:
 def test_random_places_are_as_many_and_elsewhere() -> None:
     model = gendered.model()
     texts, heads = ["the big house is good and a dog ran", "the cat sat on the mat"], ["the big house", ""]
-    own, dealt = (prepared(model, CrawdBalanced(without=one), texts, heads) for one in ("", "places"))
+    own, dealt = (prepared(model, CrawdBalanced(places=one), texts, heads) for one in ("open", "random"))
     assert own.count == dealt.count == sum(int(goal.open.sum()) for goal in dealt.goals)
     assert [goal.open.tolist() for goal in own.goals] != [goal.open.tolist() for goal in dealt.goals]
     with pytest.raises(DataError, match="no place is open"):
@@ -136,7 +136,7 @@ def test_shams_have_other_words_or_other_places() -> None:
     method = CrawdBalanced(**QUICK)
     words, places = method.shams(items, {}, gendered.rng())
     assert words.method == method.model_copy(update={"without": "words"})
-    assert places.method == method.model_copy(update={"without": "places"})
+    assert places.method == method.model_copy(update={"places": "random"})
     found = [fit(model, one, items) for one in (method, words.method, places.method)]
     assert len({patch.fingerprint for patch in found}) == 3
     others = model.tokenizer.decode(found[1].tensors["reference.keys"].tolist()).split()

@@ -145,7 +145,7 @@ class Balance:
         ids = [torch.tensor(row) for _, (row,) in encoded(model, [(text,) for text in texts], settings.length)]
         lengths = _lengths(model, heads, ids, settings.length)
         places = [open_places(row, start, groups) for row, start in zip(ids, lengths, strict=True)]
-        if settings.without == "places":
+        if settings.places == "random":
             places = _dealt(places, rng)
         self.count = int(sum(one.sum() for one in places))
         if not self.count:

@@ -66,10 +66,9 @@ class CrawdBalanced(Crawd):
     told: Annotated[
         int, Field(ge=1, description="Likeliest tokens that are told apart besides the listed ones; the rest is one.")
     ] = 64
-    without: Annotated[
-        Literal["", "words", "places"],
-        Field(description="For shams: other words of like frequency, or open places dealt out at random."),
-    ] = ""
+    places: Annotated[
+        Literal["open", "random"], Field(description="For the sham: as many places, dealt out at random.")
+    ] = "open"
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
         """Adapters `up:NAME`, `down:NAME`; block `extra:NAME`; `tau` [H]; ids `reference.before`, `.keys`, `.after`."""
@@ -95,7 +94,7 @@ class CrawdBalanced(Crawd):
         """Other words of like frequency, listed and referred to; and the same words at places dealt out at random."""
         return (
             Sham("other words", self.model_copy(update={"without": "words"}), items),
-            Sham("random places", self.model_copy(update={"without": "places"}), items),
+            Sham("random places", self.model_copy(update={"places": "random"}), items),
         )
 
 
