@@ -59,7 +59,7 @@ class LogitOffset(Mitigation):
     ] = 100
     chat: Annotated[
         Literal["auto", "on", "off"],
-        Field(description="Ask in the chat format; auto: where the prompt names the answers and the model has one."),
+        Field(description="Ask in the chat format; auto: as a trial does, else where the prompt names the answers."),
     ] = "auto"
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
