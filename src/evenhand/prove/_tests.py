@@ -28,6 +28,7 @@ LIMITS: Mapping[str, int] = {
     "label_prior": 800,
     "sycophancy": 800,
     "emission": 800,
+    "crows_pairs": 800,
     "mmlu": 1000,
     "arc": 1000,
     "position_bias": 240,
