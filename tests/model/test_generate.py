@@ -234,6 +234,14 @@ def test_the_greedy_choice_is_clear_only_if_the_runner_up_is_far_enough() -> Non
     assert greedy(0.0005) == (2, False)
 
 
+def test_of_equal_logits_the_first_token_is_taken() -> None:
+    """As `argmax` and so transformers' greedy search do; half precision has many such pairs."""
+    tied = torch.full((5000,), -9.0)
+    tied[[17, 18, 400, 4999]] = -1.0
+    token, clear = choose(tied, Complete("", 1), 0, 1e-3)
+    assert (token, clear) == (17, False)
+
+
 @given(
     st.lists(st.floats(-6, 0, width=32), min_size=3, max_size=12),
     st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]),

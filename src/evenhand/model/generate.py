@@ -145,7 +145,10 @@ def choose(logprobs: Tensor, request: Complete, step: int, close: Tensor | float
 
 
 def _best(scores: Tensor, close: Tensor | float) -> tuple[int, bool]:
-    """The highest score's place, and whether all others are at least `close` lower (half of its and half of theirs)."""
+    """The highest score's place, and whether all others are at least `close` lower (half of its and half of theirs).
+
+    Of equal scores, of which half precision has many, the first is taken, as transformers' greedy search does.
+    """
     best = int(scores.argmax())
     half = torch.as_tensor(close).expand_as(scores) / 2.0
     others = (scores + half).index_fill(0, torch.tensor(best, device=scores.device), -torch.inf)
