@@ -125,6 +125,8 @@ def targets(_: str) -> str:
         pairs = every[OURS]["numbers"]
         crows = whole(every[OURS], COLUMNS[3][0])
     worse = [one for one in pairs if one["by"] and one["name"].startswith("crows") and further(one)]
+    both = (row("final") or {}).get(OURS)
+    terms = both["test and final"][0]["clusters"] if both else ss["clusters"]
     rise = 100 * (perplexity["after"] / perplexity["before"] - 1)
     lines = [
         ("SS at most 57", f"{ss['after']:.1f}", met(ss["after"] <= 57)),
@@ -133,7 +135,7 @@ def targets(_: str) -> str:
         ("CrowS-Pairs at most 53", f"{crows['after']:.1f}", met(crows["after"] <= 53)),
         ("no category of CrowS-Pairs further from 50", f"{len(worse)} further", met(not worse)),
         ("perplexity at most 10 % higher", f"{rise:+.1f} %", met(rise <= 10)),
-        ("at least 60 target terms tested", f"{ss['clusters']}", met(ss["clusters"] >= 60)),
+        ("at least 60 target terms tested, over two folds", f"{terms}", met(terms >= 60)),
     ]
     strongest = share(STRONGEST)
     if strongest is not None:
