@@ -53,8 +53,7 @@ def curve(_: str) -> str:
     for name, of in of_groups(found).items():
         if of["curve"] is not None:
             gas, listed = (number(of["numbers"], key) for key in ("gas.gas", "gas.perplexity_listed"))
-            moved = f"{_signed(gas['change'], 1)} ({_signed(gas['low'], 1)} to {_signed(gas['high'], 1)})"
-            lines.append([text(name), moved, f"{listed['after']:.2f}", *_place(of["curve"])])
+            lines.append([text(name), _ranged(gas, "change", 1), f"{listed['after']:.2f}", *_place(of["curve"])])
     heads = ("arm", "change of GAS", "perplexity, listed words", "against the curve at the same GAS", "")
     return table(heads, lines)
 
@@ -81,7 +80,7 @@ def sweeps(_: str) -> str:
             held = [_plain(_value(entry, name), digits) for name, _, digits in COLUMNS]
             lines.append([text(shown), *held, _seconds(entry)])
     if not lines:
-        return published.nothing(NAME)
+        return "!!! note\n    The sweeps were not measured yet."
     return table(("setting", *(head for _, head, _ in COLUMNS), "seconds to fit"), lines)
 
 
