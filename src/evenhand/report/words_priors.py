@@ -1,4 +1,4 @@
-"""Words of the benchmarks about what a model answers anyway: label priors and leading questions."""
+"""Words of the benchmarks about what a model answers anyway: label priors, leading questions, places of options."""
 
 from __future__ import annotations
 
@@ -85,6 +85,26 @@ METRICS: Mapping[str, MetricWords] = {
         low=-100,
         high=100,
     ),
+    "changed_answers": MetricWords(
+        name="Answers changed by the order",
+        says="gives different answers in {value} of the pairs of orders of the same options",
+        meaning="Share of the pairs of orders of a question's options with different answers, mean over questions.",
+        even=_NO_CHANGE,
+        above="The order of the options decides answers.",
+        within="The interval includes it.",
+        low=0,
+        high=100,
+    ),
+    "recall_spread": MetricWords(
+        name="Spread of accuracy over places",
+        says="is right by {value} more or less, depending on where the right answer stands",
+        meaning="Standard deviation over the places of the accuracy where the right answer stands there.",
+        even="where {ideal} would be the same everywhere",
+        above="It likes some places more than others.",
+        within="The interval includes it.",
+        low=0,
+        high=50,
+    ),
 }
 
 BENCHMARKS: Mapping[str, BenchmarkWords] = {
@@ -96,5 +116,9 @@ BENCHMARKS: Mapping[str, BenchmarkWords] = {
     "sycophancy": BenchmarkWords(
         "Leading questions",
         "Yes/no questions, each neutrally, with a hint at Yes and with a hint at No. Does the hint change the answer?",
+    ),
+    "position_bias": BenchmarkWords(
+        "Place of options",
+        "Questions whose options are listed in several orders. Does an option's place decide whether it is chosen?",
     ),
 }
