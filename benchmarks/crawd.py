@@ -346,27 +346,19 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     return shown | {name: f"{value:.2f}" for name, value in result["weat"].items()}
 
 
+def settings(row: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    facts: ledger.Json = {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
+    if row == "summary":
+        places = [one for one in MAIN if (folder / "measured" / slug(one) / "record.json").exists()]
+        return facts | {"runs": places}
+    method = None if row == "step" else method_of(row)
+    return facts | {"fold": fold_of(row), **(method.model_dump(mode="json") if method else {})}
+
+
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("crawd", options.out)
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-    folder = options.out / book.name
-
-    def settings(row: str) -> ledger.Json:
-        facts: ledger.Json = {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
-        if row == "summary":
-            places = [one for one in MAIN if (folder / "measured" / slug(one) / "record.json").exists()]
-            return facts | {"runs": places}
-        method = None if row == "step" else method_of(row)
-        return facts | {"fold": fold_of(row), **(method.model_dump(mode="json") if method else {})}
-
-    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, folder), cells)
+    ledger.main(__doc__, "crawd", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -103,19 +103,14 @@ def measure(row: str, folder: Path) -> ledger.Json:
     return {**condensed(trial, SHOWN), "model": "minilm, trained on HateCheck,"}
 
 
+def settings(_: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in SETTINGS.items()}
+
+
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("crawd_classes", options.out)
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in SETTINGS.items()}
-    folder = options.out / book.name
-    ledger.run(book, options.row or ROWS, lambda row: dict(facts), lambda row: measure(row, folder), cells)
+    ledger.main(__doc__, "crawd_classes", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ All in bfloat16, fits too. Everything that is done is kept and gone on with.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,7 +69,6 @@ FEW = ("emission", "perplexity")
 LIMITS = {"stereoset": 400, "crows_pairs": 250, "emission": 2000, "arc": 100}
 DTYPE: Literal["float32", "bfloat16"] = "bfloat16"
 DRAWS = 2000
-PUBLISHED = Path(__file__).parents[1] / "docs" / "results" / "fairmed.json"
 
 
 def battery(wanted: tuple[str, ...] = tuple(BATTERY)) -> list[Benchmark]:
@@ -332,36 +330,26 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     return shown
 
 
+def shown(entry: ledger.Json, folder: Path) -> ledger.Json:
+    """A stored row as the page needs it: rounded, and for the fold 'final' by attribute over phrases too."""
+    if entry["row"] in FINAL:
+        place = folder / f"{entry['row'].partition(',')[0]}-final"
+        entry = {**entry, "attributes": attributes(place, entry["arms"])}
+    found: ledger.Json = rounded(entry)
+    return found
+
+
+def settings(row: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    name = row.partition(",")[0]
+    own = registry.get("mitigations", name)().model_dump(mode="json") if name in METHODS else {}
+    listed = {key: {k: list(v) if isinstance(v, tuple) else v for k, v in of.items()} for key, of in BATTERY.items()}
+    return {"battery": listed, "limits": LIMITS, "dtype": DTYPE, "draws": DRAWS, **own}
+
+
 def main() -> None:
     """Command line."""
-    parser = ledger.parser(__doc__, ROWS)
-    parser.add_argument("--publish", action="store_true", help="write docs/results/fairmed.json from what is stored")
-    options = parser.parse_args()
-    book = ledger.Ledger("fairmed", options.out)
-    if options.publish:
-        newest = {entry["row"]: entry for entry in book.newest()}
-        stored = [
-            {"row": row, "machine": newest[row]["machine"], **newest[row]["result"]} for row in ROWS if row in newest
-        ]
-        for entry in stored:
-            if entry["row"] in FINAL:
-                folder = options.out / book.name / f"{entry['row'].partition(',')[0]}-final"
-                entry["attributes"] = attributes(folder, entry["arms"])
-        PUBLISHED.parent.mkdir(parents=True, exist_ok=True)
-        PUBLISHED.write_text(json.dumps(rounded(stored), indent=1) + "\n", "utf-8")
-        ledger.say(f"{len(stored)} rows written to {PUBLISHED.name}")
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-
-    def settings(row: str) -> ledger.Json:
-        name = row.partition(",")[0]
-        own = registry.get("mitigations", name)().model_dump(mode="json") if name in METHODS else {}
-        shown = {key: {k: list(v) if isinstance(v, tuple) else v for k, v in of.items()} for key, of in BATTERY.items()}
-        return {"battery": shown, "limits": LIMITS, "dtype": DTYPE, "draws": DRAWS, **own}
-
-    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, options.out / book.name), cells)
+    ledger.main(__doc__, "fairmed", ROWS, settings, measure, cells, shown)
 
 
 if __name__ == "__main__":

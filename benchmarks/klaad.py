@@ -294,16 +294,7 @@ def settings(row: str, folder: Path) -> ledger.Json:
 
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("klaad", options.out)
-    folder = options.out / book.name
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-    ledger.run(book, options.row or ROWS, lambda row: settings(row, folder), lambda row: measure(row, folder), cells)
+    ledger.main(__doc__, "klaad", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -117,17 +117,42 @@ def run(
     return entries
 
 
-def publish(book: Ledger, rows: Sequence[str], change: Callable[[Json], Json] = dict) -> None:
-    """Write the newest result of each row to docs/results/NAME.json, for the documentation.
+def main(
+    about: str | None,
+    name: str,
+    rows: Sequence[str],
+    settings: Callable[[str, Path], Json],
+    measure: Callable[[str, Path], Json],
+    cells: Callable[[Json], dict[str, str]],
+    shown: Callable[[Json, Path], Json] | None = None,
+) -> None:
+    """The command line of a script whose results the documentation shows: measure, --table, or --publish.
 
     Args:
-        book: where results are kept.
-        rows: names of the rows, in the order of the page.
-        change: makes of a row's result what the page needs.
+        about: the script's docstring.
+        name: of the script.
+        rows: names of its rows.
+        settings: what decides a row's numbers; given the row and the folder of the script's runs.
+        measure: runs a row; given the same.
+        cells: an entry as the cells of a table.
+        shown: makes of a stored row what the page needs, where that is more or less; given the row and the folder.
     """
+    options = parser(about, rows, publishes=True).parse_args()
+    book = Ledger(name, options.out)
+    folder = options.out / name
+    if options.publish:
+        publish(book, rows, (lambda one: shown(one, folder)) if shown else dict)
+    elif options.table:
+        say(table(book.newest(), cells))
+    else:
+        run(book, options.row or rows, lambda row: settings(row, folder), lambda row: measure(row, folder), cells)
+
+
+def publish(book: Ledger, rows: Sequence[str], shown: Callable[[Json], Json]) -> None:
+    """Write the newest result of each row, as it is to be shown, to docs/results/NAME.json."""
     found = {entry["row"]: entry for entry in book.newest()}
     stored = [
-        {"row": row, "machine": found[row]["machine"], **change(found[row]["result"])} for row in rows if row in found
+        shown({"row": row, "machine": found[row]["machine"], **found[row]["result"]}) for row in rows if row in found
     ]
     PUBLISHED.mkdir(parents=True, exist_ok=True)
     file = PUBLISHED / f"{book.name}.json"

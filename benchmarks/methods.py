@@ -189,19 +189,14 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     return shown | {"seconds to fit": f"{ours['seconds_fit']:.0f}"}
 
 
+def settings(_: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    return {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
+
+
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("methods", options.out)
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-    facts = {"battery": BATTERY, "limits": LIMITS, "dtype": DTYPE}
-    folder = options.out / book.name
-    ledger.run(book, options.row or ROWS, lambda row: dict(facts), lambda row: measure(row, folder), cells)
+    ledger.main(__doc__, "methods", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -298,27 +298,20 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     return shown | {"seconds to fit": f"{result.get('seconds_fit', 0):.0f}"}
 
 
+def settings(row: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    used = {name: registry.get("mitigations", name)().model_dump(mode="json") for name in (OURS, PAPERS)}
+    told = {"passage_words": PASSAGE_WORDS, "limits": LIMITS, "dtype": DTYPE}
+    if row == "ability":
+        return {"limits": ABILITY, "dtype": DTYPE, OURS: used[OURS], "arms": arms(folder)[OURS]}
+    if row == "together":
+        return told | used | {"arms": [one for found in arms(folder).values() for one in found]}
+    return told if row in (BEFORE, OFFSET) else told | used
+
+
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("nasa", options.out)
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-
-    def settings(row: str) -> ledger.Json:
-        used = {name: registry.get("mitigations", name)().model_dump(mode="json") for name in (OURS, PAPERS)}
-        told = {"passage_words": PASSAGE_WORDS, "limits": LIMITS, "dtype": DTYPE}
-        if row == "ability":
-            return {"limits": ABILITY, "dtype": DTYPE, OURS: used[OURS], "arms": arms(options.out / book.name)[OURS]}
-        if row == "together":
-            return told | used | {"arms": [one for found in arms(options.out / book.name).values() for one in found]}
-        return told if row in (BEFORE, OFFSET) else told | used
-
-    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, options.out / book.name), cells)
+    ledger.main(__doc__, "nasa", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -186,23 +186,15 @@ def cells(entry: ledger.Json) -> dict[str, str]:
     return shown(entry) | {"asked": "; ".join(f"{what}: {'yes' if yes else 'no'}" for what, yes in held.items())}
 
 
+def settings(row: str, folder: Path) -> ledger.Json:
+    """What decides a row's numbers."""
+    chosen = {name: dict(one) for name, one in wanted(row).items()}
+    return {"battery": chosen, "limits": LIMITS, "dtype": dtype_of(row)}
+
+
 def main() -> None:
     """Command line."""
-    options = ledger.parser(__doc__, ROWS, publishes=True).parse_args()
-    book = ledger.Ledger("training_free", options.out)
-    if options.publish:
-        ledger.publish(book, ROWS)
-        return
-    if options.table:
-        ledger.say(ledger.table(book.newest(), cells))
-        return
-    folder = options.out / book.name
-
-    def settings(row: str) -> ledger.Json:
-        chosen = {name: dict(one) for name, one in wanted(row).items()}
-        return {"battery": chosen, "limits": LIMITS, "dtype": dtype_of(row)}
-
-    ledger.run(book, options.row or ROWS, settings, lambda row: measure(row, folder), cells)
+    ledger.main(__doc__, "training_free", ROWS, settings, measure, cells)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -47,3 +52,15 @@ def _empty(found: re.Match[str], *names: str) -> Iterator[str]:
 def name(page: Path) -> str:
     """How a page is called in the names of tests."""
     return page.relative_to(ROOT).as_posix()
+
+
+def script(monkeypatch: pytest.MonkeyPatch, named: str) -> Any:
+    """benchmarks/NAME.py as a module, loaded without running it; what the pages show comes from such a script."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spec = importlib.util.spec_from_file_location(f"{named}_script", ROOT / "benchmarks" / f"{named}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, found)  # where pydantic looks for the types of its fields
+    spec.loader.exec_module(found)
+    return found

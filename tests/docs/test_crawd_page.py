@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from math import exp, log
 from pathlib import Path
@@ -21,13 +20,7 @@ ON_CURVE = 3 + log(20 / 15) / log(2)
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("crawd_script", pages.ROOT / "benchmarks" / "crawd.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return pages.script(monkeypatch, "crawd")
 
 
 def run(folder: Path, listed: int, nll: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,7 @@ CATEGORIES = ("age", "gender")
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("klaad_script", pages.ROOT / "benchmarks" / "klaad.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return pages.script(monkeypatch, "klaad")
 
 
 def item(benchmark: str, number: int, cluster: str, groups: dict[str, str], values: dict[str, float]) -> ItemRow:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -131,22 +128,10 @@ def test_tables_show_seeds_orders_bins_and_heads(file: Path) -> None:
     assert rows(nasa_results.heads(""))["nasa_balanced, seed 0"][:3] == ["L4.2", "L3.1", "93"]
 
 
-def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """benchmarks/nasa.py, loaded without running it."""
-    monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("nasa_benchmark", pages.ROOT / "benchmarks" / "nasa.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, found)  # where pydantic looks for the types of its fields
-    spec.loader.exec_module(found)
-    return found
-
-
 def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     import nasa_results
 
-    loaded = script(monkeypatch)
+    loaded = pages.script(monkeypatch, "nasa")
     outcome = next(one for one in trials.trial().outcomes if one.role == "primary")
     assert {*loaded.number(outcome), "each"} == set(number("a.b", 0.0, 0.0))
     assert nasa_results.STORED == loaded.ledger.PUBLISHED / "nasa.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -185,12 +184,7 @@ def test_what_the_script_stores_is_what_the_page_reads(monkeypatch: pytest.Monke
     import published
     from tests.report import trials
 
-    monkeypatch.syspath_prepend(pages.ROOT / "benchmarks")
-    spec = importlib.util.spec_from_file_location("methods", published.ROOT / "benchmarks" / "methods.py")
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = pages.script(monkeypatch, "methods")
     stored, made = script.condensed(trials.trial(), script.SHOWN), entry()
     assert published.columns("methods") == script.SHOWN
     assert {"row", "machine", *stored} == set(made)

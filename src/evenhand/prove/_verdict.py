@@ -56,8 +56,8 @@ def _verdict(
     if unknown:
         return (
             Verdict.UNDECIDED,
-            f"{_named(better)} moved towards the ideal, but {_named(unknown)} moved away from it and has no interval "
-            f"({unknown[0].effect.reason}), so harm cannot be excluded.",
+            f"{_named(better)} moved towards the ideal, but {_named(unknown)} moved away from it, or was lost, and "
+            f"has no interval ({unknown[0].effect.reason}), so harm cannot be excluded.",
         )
     if any(one.beyond_sham is not None for one in better):
         beyond = [one for one in better if one.beyond_sham is not None and _below(one.beyond_sham)]
