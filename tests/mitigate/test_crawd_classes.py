@@ -133,5 +133,17 @@ def test_a_classifier_whose_first_token_sees_no_other_is_refused() -> None:
     model = tiny.network("llama")
     network = LlamaForSequenceClassification(model.config)
     edit = BranchEdit(lambda hidden, _: hidden[..., :2])
-    with pytest.raises(UnsupportedSite, match="does not see the others"), branch(network, edit):
+    with pytest.raises(UnsupportedSite, match="does not see the others"), branch(network.eval(), edit):
         pass
+
+
+def test_such_a_classifier_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import LlamaForSequenceClassification
+
+    config = tiny.network("llama").config
+    config.num_labels = len(NAMES)
+    model = Model.wrap(LlamaForSequenceClassification(config).eval(), tiny.tokenizer())
+    monkeypatch.setattr("evenhand.mitigate._crawd_learn.train", lambda *_, **__: pytest.fail("it was trained"))
+    items = [Item("x", "x", Origin("file", "x", 1), (), facts={"label": "LABEL_0"}, texts={"text": "the cat"})]
+    with pytest.raises(UnsupportedSite, match="does not see the others"):
+        fit(model, Crawd(**QUICK), items)

@@ -16,7 +16,7 @@ from evenhand.mitigate._crawd_block import Block, Decay, Sizes
 from evenhand.mitigate._crawd_reference import Reference
 from evenhand.mitigate._mitigation import Fitted
 from evenhand.mitigate._train import Batch, Loss, Step, next_token_loss, train, weight_edits
-from evenhand.model.edits.branch import branch, reference_states
+from evenhand.model.edits.branch import branch, check, reference_states
 
 if TYPE_CHECKING:
     from evenhand.mitigate.crawd import Crawd
@@ -50,7 +50,9 @@ def learn(
 
     Raises:
         UsageError: the hidden size cannot be divided into so many heads.
+        UnsupportedSite: a classifier whose first token does not see the others.
     """
+    check(model.hf)
     reference = references.encoded(model, words)
     block = Block(sizes_of(model, settings), decay_of(settings), settings.attention_dropout)
     block.begin(torch.Generator().manual_seed(seed))

@@ -143,7 +143,8 @@ def stand_ins(
         made = [one.capitalize() if word[:1].isupper() else one for one in left]
         apart = [abs(tokens(place + one) - size) for one in made]
         order = sorted(range(len(left)), key=lambda n: (abs(math.log(uses[left[n]] + 1) - wanted), tied[n]))
-        near = [n for n in order if apart[n] == min(apart)]
+        least = min(apart)
+        near = [n for n in order if apart[n] == least]
         taken = near[int(rng.integers(min(_NEAR, len(near))))]
         left.pop(taken)
         found.append(made[taken])

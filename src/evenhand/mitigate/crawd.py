@@ -43,9 +43,8 @@ class Crawd(TrainSettings, Mitigation):
         "the hidden state, GELU. The paper trains four-bit weights for five passes at lr=1e-5 on 21,000 records or "
         "more, cut to 32 tokens, adapters on all layers (layers=all epochs=5 lr=1e-5 dropout=0.1 length=32). Here "
         "fine_tuning, its rival, trains on the same texts as long, so that the two differ in the block alone. A mean "
-        "over sentences, each weighing the same. In a "
-        "classifier the branch reads the first token's state, and the class head that is there is kept; scope=matrix "
-        "is that token's row.",
+        "over sentences, each weighing the same. In a classifier the branch reads the first token's state, and the "
+        "class head that is there is kept; scope=matrix is that token's row.",
         cautions="Nothing in the loss asks for less bias: it is cross-entropy, and what comes after the weights can "
         "learn to undo their decay. For a fixed reference the branch is a function of the hidden state alone. Naming a "
         "group less often is not treating it alike: read gas.gas with gas.perplexity_listed, and beside "
@@ -102,7 +101,9 @@ class Crawd(TrainSettings, Mitigation):
     ] = False
     without: Annotated[
         Literal["", "words"],
-        Field(description="For the sham: other words of the texts, as frequent and as many tokens, as the reference."),
+        Field(
+            description="For the sham: in the place of the reference words that name no group, as frequent and as long."
+        ),
     ] = ""
 
     def fit(self, model: Model, items: Sequence[Item], rng: np.random.Generator) -> Fitted:
@@ -129,7 +130,7 @@ class Crawd(TrainSettings, Mitigation):
         return [*weight_edits(tensors), branch_edit(model, self, tensors)]
 
     def shams(self, items: Sequence[Item], tensors: Mapping[str, Tensor], rng: np.random.Generator) -> tuple[Sham, ...]:
-        """Words that name no group, as frequent and as many tokens, as the reference; and no decay."""
+        """A reference of words that name no group, as frequent and of as many tokens; and the own one without decay."""
         return (
             Sham("other words", self.model_copy(update={"without": "words"}), items),
             Sham("no decay", self.model_copy(update={"factor": 1.0}), items),

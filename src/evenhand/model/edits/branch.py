@@ -21,11 +21,8 @@ Added = Callable[[Tensor], Tensor]
 def branch(hf: PreTrainedModel, edit: BranchEdit) -> Iterator[None]:
     """Add `edit.fn(hidden, reference)` to what the vocabulary head gives, or to a classifier's logits."""
     head, body = _parts(hf)
-    if head is None and not _reads_ahead(hf, body):
-        raise UnsupportedSite(
-            f"{type(hf).__name__} is a classifier whose first token does not see the others, so a branch on its state "
-            "would say the same of every text. Use a classifier on an encoder."
-        )
+    if not hf.training:  # in training at every step, and dropout would hide what is looked for
+        check(hf)
     reference = reference_states(hf, edit.reference) if edit.reference else None
     with ExitStack() as undo:
         if head is not None:
@@ -51,14 +48,26 @@ def _parts(hf: PreTrainedModel) -> tuple[nn.Module | None, nn.Module]:
     return head, body
 
 
-def _reads_ahead(hf: PreTrainedModel, body: nn.Module) -> bool:
-    """Whether the first token's state depends on later tokens."""
+def check(hf: PreTrainedModel) -> None:
+    """See whether a branch has something to read.
+
+    Raises:
+        UnsupportedSite: the model has neither a vocabulary head nor classes, or it is a classifier whose first token
+            does not see the others, so that a branch on its state would say the same of every text.
+    """
     from evenhand.model.packed import input_device
 
+    head, body = _parts(hf)
+    if head is not None:
+        return
     ids = torch.tensor([[5, 6, 7], [5, 7, 6]], device=input_device(hf)) % hf.config.vocab_size
     with torch.inference_mode():
-        first, second = body(input_ids=ids)[0][:, 0]
-    return not torch.equal(first, second)
+        first, second = body(input_ids=ids)[0][:, 0].float()
+    if torch.allclose(first, second, rtol=1e-5, atol=1e-6):
+        raise UnsupportedSite(
+            f"{type(hf).__name__} is a classifier whose first token does not see the others, so a branch on its state "
+            "would say the same of every text. Use a classifier on an encoder."
+        )
 
 
 def _beside_words(head: nn.Module, added: Added) -> Any:
